@@ -1,0 +1,117 @@
+# One command each, the same for you and for CI. GNU make 3.81, as on macOS, is enough.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/sh
+
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+RUN := $(BIN)/python
+PIP := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
+
+# Tests at a time. Two fit the smallest machine; a bigger one may say more: make test JOBS=8
+JOBS ?= 2
+# How long `make fuzz` and `make soak` go on.
+SECONDS ?= 60
+# More options for pytest: make pytest ARGS='-k deadline'
+ARGS ?=
+
+# The first Python here that starts, is new enough and can make environments.
+CANDIDATES := python3.11 python3 python3.13 python3.12 python3.14 python
+PROBE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(PROBE)' >/dev/null 2>&1 && echo $(p))))
+
+# Pyright: the Node that pip installed, and no question to the network whether it is the newest.
+export PYRIGHT_PYTHON_GLOBAL_NODE := 0
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
+
+.PHONY: help test check lint types spelling pytest pytest-loop coverage demo chat bench fuzz soak format clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: check pytest pytest-loop ## Check everything: style, types, spelling, tests on both loops
+	@echo "== all good"
+
+demo: $(VENV)/.runs ## Show framerpc at work, in half a minute
+	@$(RUN) -m examples.demo
+
+chat: $(VENV)/.runs ## Start the chat example
+	@$(RUN) -m examples.chat
+
+bench: $(VENV)/.runs ## Measure speed and memory against a bare echo
+	@$(RUN) -m benchmarks
+
+fuzz: $(VENV)/.tests ## Feed the protocol with broken bytes for SECONDS (60)
+	@$(RUN) -m tests.fuzz --seconds $(SECONDS)
+
+soak: $(VENV)/.tests ## Repeat calls and faults for SECONDS (60) and look for leaks
+	@$(RUN) -m tests.soak --seconds $(SECONDS)
+
+check: lint types spelling ## Check style, types and spelling only
+
+lint: $(VENV)/.tests
+	@echo "== ruff: style and format"
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --quiet --check --diff .
+
+types: $(VENV)/.tests
+	@echo "== mypy"
+	@$(RUN) -m mypy
+	@echo "== pyright"
+	@$(RUN) -m pyright --pythonpath $(RUN)
+
+spelling: $(VENV)/.tests
+	@echo "== codespell"
+	@$(RUN) -m codespell_lib
+
+pytest: $(VENV)/.tests ## Run the tests on asyncio's loop only; ARGS='-k name' narrows
+	@echo "== pytest on asyncio"
+	@$(PYTEST) --loop=asyncio $(ARGS)
+
+# What does not depend on the loop was just run.
+pytest-loop: $(VENV)/.tests
+	@if $(RUN) -c 'import uvloop' 2>/dev/null; then \
+		echo "== pytest on uvloop: what depends on the loop"; \
+		$(PYTEST) --loop=uvloop -m loop; \
+	else \
+		echo "== pytest on uvloop: SKIPPED, this platform has no uvloop"; \
+	fi
+
+coverage: $(VENV)/.tests ## Measure which branches the tests reach
+	@$(RUN) -m coverage erase
+	@$(RUN) -m coverage run -m pytest -q $(ARGS)
+	@$(RUN) -m coverage combine --quiet
+	@$(RUN) -m coverage report
+
+format: $(VENV)/.tests ## Format the code and mend what ruff can mend
+	@$(RUN) -m ruff check --quiet --fix-only .
+	@$(RUN) -m ruff format --quiet .
+
+clean: ## Remove the environment and all caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made anew when pyproject.toml changes, and only then. Running needs few
+# packages, testing many: two steps, so that `make demo` starts soon.
+$(VENV)/.runs: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "framerpc needs Python 3.11 or newer with the venv module: \
+	install one (Debian: apt install python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c '$(PROBE)' || { echo "$(PYTHON) is not Python 3.11 or newer with venv" >&2; exit 1; }
+	@echo "== making $(VENV) with $$($(PYTHON) --version)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@echo "== installing framerpc and what it needs"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.runs
+	@echo "== installing the tools for testing (about half a minute)"
+	@$(PIP) -e '.[dev]'
+	@touch $@

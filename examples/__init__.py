@@ -1,0 +1,1 @@
+"""Programs that show framerpc at work; each is run by a test."""

@@ -1,0 +1,1 @@
+"""A chat: rooms with a history, on calls and streams alone."""

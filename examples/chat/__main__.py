@@ -1,0 +1,103 @@
+"""Talk in the terminal: `python -m examples.chat [NAME]`.
+
+Type a line to say it; /who lists who is here; /quit (or end of input) leaves. If nobody serves
+at the address, a server is started here, and others can join it as long as this one runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import sys
+import threading
+from collections.abc import Generator
+
+import framerpc
+import framerpc.sync
+from examples.chat.service import Chat, authenticate
+
+ADDRESS = "tcp://127.0.0.1:7007"
+
+
+def _server() -> framerpc.Server:
+    return framerpc.Server(Chat(), authenticate=authenticate)
+
+
+@contextlib.contextmanager
+def _somebody_serves(url: str) -> Generator[None]:
+    """Start a server at `url`, unless there is one."""
+    try:
+        with framerpc.sync.serve(_server(), url):
+            print(f"* serving at {url}")
+            yield
+    except OSError as error:
+        if error.errno not in {48, 98}:  # the address is in use (macOS, Linux): by a server
+            raise
+        yield
+
+
+def _read(client: framerpc.sync.SyncClient, room: str, stop: threading.Event) -> None:
+    """Print what happens in the room, across lost connections."""
+    last: int | None = None
+    while not stop.is_set():
+        try:
+            for line in client.stream(Chat.follow, room, last):
+                last = line.number
+                print(f"\r{line}")
+        except framerpc.ConnectionLost:
+            print("\r* connection lost; joining again")
+        except framerpc.FrameRPCError as error:
+            if not stop.is_set():
+                print(f"\r* {error}")
+            return
+
+
+def _talk(url: str, name: str, room: str) -> None:
+    with framerpc.sync.connect(url, token=name, timeout=5) as client:
+        client.ready()
+        print(f"* you are {name} in {room}; /who, /quit")
+        stop = threading.Event()
+        reader = threading.Thread(target=_read, args=(client, room, stop), daemon=True)
+        reader.start()
+        for text in sys.stdin:
+            match text.strip():
+                case "":
+                    continue
+                case "/quit":
+                    break
+                case "/who":
+                    print("* here:", ", ".join(client.call(Chat.who, room)))
+                case said:
+                    client.call(Chat.say, room, said)
+        stop.set()
+
+
+def main() -> int:
+    """Run the chat; return an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="examples.chat",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", default=getpass.getuser(), help="who you are")
+    parser.add_argument("--room", default="lobby")
+    parser.add_argument("--url", default=ADDRESS, help=f"the server ({ADDRESS})")
+    parser.add_argument("--serve", action="store_true", help="only serve, until a signal comes")
+    options = parser.parse_args()
+    try:
+        if options.serve:
+            _server().run(options.url, ready=lambda server: print(server.url, flush=True))
+        else:
+            with _somebody_serves(options.url):
+                _talk(options.url, options.name, options.room)
+    except framerpc.FrameRPCError as error:
+        sys.stderr.write(f"chat: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The one shape of a call, on both sides: `CallContext`, `Body`, `Handler`, `Interceptor`.
+
+A client's channel and a server's method are both Handlers: a context and a body in, a body
+out. A body is encoded bytes, or a `Stream` of them, so an interceptor wraps streams as well
+as single calls, and does not know which side it is on. Bodies stay encoded here: only the
+two rooms that know their type open them. Prior art: tower's `Service` and `Layer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from framerpc.deadline import earlier
+from framerpc.errors import FrameRPCError
+
+__all__ = [
+    "Body",
+    "Buffer",
+    "CallContext",
+    "Handler",
+    "Interceptor",
+    "NoCurrentCall",
+    "Stream",
+    "chain",
+    "current_call",
+    "current_context",
+    "inherited_deadline",
+]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""One encoded value. Whoever receives it may keep it, and must not change it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Stream:
+    """A body that comes in pieces.
+
+    Attributes:
+        items: The encoded items. Iterate it once. Closing it early (`aclose`, where it has
+            one) tells the producer to stop.
+        head: What comes before the items: the encoded arguments of a call whose argument is
+            a stream, nothing for a result.
+    """
+
+    items: AsyncIterator[Buffer]
+    head: Buffer = b""
+
+
+Body: TypeAlias = Buffer | Stream
+
+
+class CallContext:
+    """What is known about one call besides its body.
+
+    Attributes:
+        method: Name on the wire, "Service/method".
+        deadline: Point in loop time by which it must be answered, or None.
+        timeout: The seconds it was given, or None; for messages.
+        metadata: String pairs that travel with the request.
+        identity: What `authenticate` returned for the caller; None on the client.
+        peer: Address of the other side, as text.
+        server: The server that the call runs in; None on the client.
+        streams: The result is a stream.
+        arrived: Loop time at which we learned of the call.
+        started: Loop time at which its method was entered; 0 before.
+        finished: The call has ended; nothing may inherit from it any more.
+        children: The calls that its handler made, as long as they run.
+        now: Returns the loop's time; from any thread.
+    """
+
+    __slots__ = (
+        "arrived",
+        "children",
+        "deadline",
+        "finished",
+        "identity",
+        "metadata",
+        "method",
+        "now",
+        "peer",
+        "server",
+        "started",
+        "streams",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        *,
+        clock: Callable[[], float],
+        deadline: float | None = None,
+        timeout: float | None = None,
+        metadata: dict[str, str] | None = None,
+        identity: Any = None,
+        peer: str = "",
+        server: Any = None,
+        streams: bool = False,
+    ) -> None:
+        self.method = method
+        self.deadline = deadline
+        self.timeout = timeout
+        self.metadata: dict[str, str] = {} if metadata is None else metadata
+        self.identity = identity
+        self.peer = peer
+        self.server = server
+        self.streams = streams
+        self.finished = False
+        self.now = clock
+        self.arrived = clock()
+        self.started = 0.0
+        self.children: list[CallContext] | None = None
+
+    def __repr__(self) -> str:
+        return f"<CallContext {self.method} from {self.peer or 'here'}>"
+
+    def remaining(self) -> float | None:
+        """Return the seconds left until the deadline (not below 0), or None without one.
+
+        May be called from any thread.
+        """
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - self.now())
+
+
+Handler: TypeAlias = Callable[[CallContext, Body], Awaitable[Body]]
+"""One call: its context and encoded arguments in, its encoded result out.
+
+Raises a `CallError` (or another framerpc error) if the call ends badly. Cancelling it
+cancels the call.
+"""
+
+Interceptor: TypeAlias = Callable[[CallContext, Body, Handler], Awaitable[Body]]
+"""Something around a call: it gets the context, the body and the next handler."""
+
+
+class NoCurrentCall(FrameRPCError, LookupError):
+    """`current_call()` was used outside a handler."""
+
+    def __str__(self) -> str:
+        return (
+            "no call is being handled here; current_call() works inside methods, interceptors "
+            "and what they start, not in the application around the server"
+        )
+
+
+current_context: Final[ContextVar[CallContext]] = ContextVar("framerpc_current_call")
+"""Set by the dispatcher around each handler."""
+
+
+def current_call() -> CallContext:
+    """Return the call that is being handled.
+
+    Works in `async def` handlers, in `def` handlers (in their worker thread) and in tasks that
+    they start.
+
+    Raises:
+        NoCurrentCall: Outside a handler.
+    """
+    context = current_context.get(None)
+    if context is None:
+        raise NoCurrentCall
+    return context
+
+
+def inherited_deadline(deadline: float | None) -> float | None:
+    """Return `deadline`, or the running call's own if that is earlier.
+
+    A call that has ended passes nothing on: a background task that a handler left behind is
+    not killed by the deadline of the call that happened to start it.
+    """
+    context = current_context.get(None)
+    if context is None or context.finished:
+        return deadline
+    return earlier(deadline, context.deadline)
+
+
+def chain(interceptors: tuple[Interceptor, ...], handler: Handler) -> Handler:
+    """Return `handler` with the interceptors around it; the first is the outermost."""
+    for interceptor in reversed(interceptors):
+        handler = _around(interceptor, handler)
+    return handler
+
+
+def _around(interceptor: Interceptor, inner: Handler) -> Handler:
+    def call(context: CallContext, body: Body) -> Awaitable[Body]:
+        return interceptor(context, body, inner)
+
+    return call

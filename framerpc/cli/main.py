@@ -1,0 +1,104 @@
+"""The command `framerpc`: reads its arguments, runs one subcommand, turns errors into words.
+
+A user's mistake never shows a traceback. Exit codes: 0 it worked, 1 the call failed, 2 the
+command was wrong, 3 no connection, 4 out of time, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import TYPE_CHECKING, Final
+
+from framerpc.cli import bench, call, inspection, serve
+from framerpc.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    FrameRPCError,
+    Unauthenticated,
+)
+from framerpc.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_EPILOG: Final = """\
+examples:
+  framerpc serve app:server --bind tcp://127.0.0.1:7000
+  framerpc call tcp://127.0.0.1:7000 Greeter/greet Ada excited=true
+  framerpc inspect tcp://127.0.0.1:7000
+  framerpc bench tcp://127.0.0.1:7000 --method Greeter/greet --args '["Ada"]'
+
+exit codes:
+  0 it worked   1 the call failed   2 the command was wrong   3 no connection
+  4 out of time   130 interrupted
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="framerpc",
+        description="RPC and streams on framed sockets.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"framerpc {__version__}")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log more; twice for every state"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (serve, call, inspection, bench):
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: Without the program's name; those of the process if None.
+    """
+    options = _parser().parse_args(arguments)
+    levels = [logging.WARNING, logging.INFO, logging.DEBUG]
+    logging.basicConfig(
+        level=levels[min(options.verbose, 2)],
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough, as with `| head`
+        sys.stderr.close()
+        return 0
+    except (FrameRPCError, OSError) as error:
+        sys.stderr.write(f"framerpc: {error}\n")
+        return _exit_code(error)
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, ConfigurationError):
+        return 2
+    if isinstance(error, DeadlineExceeded):
+        # Never sent: it was the connection that could not be had.
+        return 3 if error.executed == "no" else 4
+    if isinstance(error, (ConnectionFailed, ConnectionLost, Unauthenticated)):
+        return 3
+    if isinstance(error, FrameRPCError):
+        return 1
+    return 2 if options_error(error) else 3
+
+
+def options_error(error: Exception) -> bool:
+    """Return whether the system refused what the command line asked for, a file or a port."""
+    return isinstance(error, OSError) and not isinstance(error, ConnectionError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""`framerpc serve`: serve a Server, or a service, from a module until a signal comes."""
+
+from __future__ import annotations
+
+import hmac
+import importlib
+import os
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framerpc.cli.common import read_token
+from framerpc.errors import ConfigurationError, Unauthenticated
+from framerpc.server.server import Server
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from framerpc.server.peers import Credentials
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve a Server from a module",
+        description=(
+            "Serve MODULE:OBJECT until SIGTERM or SIGINT, then let calls in flight finish; a "
+            "second signal cuts them. OBJECT is a framerpc.Server, a service (class or "
+            "instance), or a function that returns one of them. The current directory is "
+            "searched for MODULE first."
+        ),
+    )
+    parser.add_argument("object", metavar="MODULE:OBJECT")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        metavar="URL",
+        help="where to listen, several times if need be; otherwise $FRAMERPC_BIND (separated by "
+        "spaces), otherwise tcp://127.0.0.1:7000",
+    )
+    parser.add_argument(
+        "--print-urls", action="store_true", help="print one line per address once it listens"
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds that calls in flight get when it stops (10)",
+    )
+    group = parser.add_argument_group("credentials")
+    group.add_argument("--tls-cert", metavar="FILE", help="certificate (chain) for tls://")
+    group.add_argument("--tls-key", metavar="FILE", help="its key, if in a file of its own")
+    group.add_argument(
+        "--tls-client-ca", metavar="FILE", help="ask clients for a certificate signed by this"
+    )
+    group.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="clients must show the token in this file ($FRAMERPC_TOKEN without the option)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    server = _load(options.object)
+    token = read_token(options)
+    if token is not None:
+        server.require_token(_token_check(token))
+    urls = options.bind or os.environ.get("FRAMERPC_BIND", "tcp://127.0.0.1:7000").split()
+
+    def ready(server: Server) -> None:
+        if options.print_urls:
+            sys.stdout.write("".join(f"{url}\n" for url in server.urls))
+            sys.stdout.flush()
+        else:
+            sys.stderr.write(f"framerpc: serving at {', '.join(server.urls)}\n")
+
+    server.run(*urls, tls=_tls(options), grace=options.grace, ready=ready)
+    return 0
+
+
+def _token_check(token: str) -> Callable[[Credentials], str]:
+    def authenticate(credentials: Credentials) -> str:
+        if not hmac.compare_digest(token.encode(), (credentials.token or "").encode()):
+            raise Unauthenticated("unknown token")
+        return "token"
+
+    return authenticate
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if not options.tls_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.tls_cert, options.tls_key)
+    if options.tls_client_ca:
+        context.load_verify_locations(options.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _load(place: str) -> Server:
+    """Import MODULE:OBJECT and return the server that it is or makes."""
+    module_name, colon, name = place.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigurationError(f"{place!r} is not of the form module:object, such as app:server")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name and module_name.startswith(exc.name):
+            raise ConfigurationError(f"there is no module {module_name!r} here") from exc
+        raise ConfigurationError(f"{module_name} cannot be imported: {exc}") from exc
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ConfigurationError(f"module {module_name} has no {name!r}")
+        found = getattr(found, part)
+    return _as_server(found, place)
+
+
+def _as_server(found: Any, place: str) -> Server:
+    if isinstance(found, Server):
+        return found
+    if callable(found):
+        try:
+            found = found()
+        except TypeError as exc:
+            raise ConfigurationError(f"{place} cannot be called without arguments: {exc}") from exc
+        if isinstance(found, Server):
+            return found
+    return Server(found)

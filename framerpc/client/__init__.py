@@ -1,0 +1,5 @@
+"""The calling side: a channel that keeps a connection, and the client and stubs on top of it."""
+
+from framerpc.client.client import Client, connect
+
+__all__ = ["Client", "connect"]

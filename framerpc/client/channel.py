@@ -1,0 +1,455 @@
+"""The logical link to a server: dials, greets, dials again, and carries calls.
+
+A channel is a Handler. It has at most one live connection that takes new calls, one dial
+however many callers wait, and no second try of a call that may have left: what was in flight
+when a connection died ends with `ConnectionLost`, what had not left waits for the next one,
+within its deadline. Dialling never gives up while the channel is open, unless the refusal is
+final.
+
+Spec: protocol.md, "Client writer's guide".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import enum
+import inspect
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from framerpc.call import Stream, current_context
+from framerpc.client.answers import Answer, upload
+from framerpc.client.failure import to_exception
+from framerpc.client.retry import until_connected
+from framerpc.connection.connection import Connection
+from framerpc.connection.dial import dial
+from framerpc.errors import (
+    CLOSE_CODES,
+    CallError,
+    CloseCode,
+    ConnectionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    FrameRPCError,
+    Status,
+    Unauthenticated,
+    Unavailable,
+)
+from framerpc.protocol.handshake import VERSION, Greeting
+from framerpc.protocol.states import ConnectionState, Role
+from framerpc.protocol.wire import Wire, announce
+from framerpc.version import AGENT
+
+if TYPE_CHECKING:
+    from framerpc.call import Body, Buffer, CallContext
+    from framerpc.client.options import ChannelOptions
+    from framerpc.connection.addresses import Address
+    from framerpc.connection.outgoing import OutgoingCall
+    from framerpc.errors import RemoteProtocolError
+    from framerpc.protocol.events import Refused
+    from framerpc.protocol.frames import Cancel, Close, Error, Goaway, Notify, Outcome, Request
+    from framerpc.protocol.handshake import Reply
+
+__all__ = ["Channel", "State"]
+
+_logger: Final = logging.getLogger("framerpc.client")
+
+
+class State(enum.Enum):
+    """What a client can say of its connection."""
+
+    CONNECTING = "connecting"  # no connection; dialling, or pausing before the next attempt
+    READY = "ready"
+    CLOSED = "closed"  # by us, or refused for good
+
+
+class Channel:
+    """The link of one client to the first of its addresses that answers.
+
+    Args:
+        addresses: Tried in order at each dial.
+        options: How to dial, and whom to tell.
+        loop: The event loop that it lives on.
+    """
+
+    def __init__(
+        self,
+        addresses: tuple[Address, ...],
+        options: ChannelOptions,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.state = State.CONNECTING
+        self.reply: Reply | None = None
+        self._addresses = addresses
+        self._options = options
+        self._loop = loop
+        self._connection: Connection | None = None
+        self._leaving: set[Connection] = set()  # drained by their server, calls in flight
+        self._final: FrameRPCError | None = None
+        self._failure: ConnectionFailed | None = None  # the last one, for messages
+        self._changed: asyncio.Future[None] = loop.create_future()
+        self._uploads: set[asyncio.Task[None]] = set()
+        self._dialling: asyncio.Task[None] | None = None
+        self._refusal: FrameRPCError | None = None
+        self._receipts: Counter[Outcome] = Counter()
+        self._dial()
+
+    def __repr__(self) -> str:
+        return f"<Channel to {self._endpoints()}, {self.state.value}>"
+
+    def _endpoints(self) -> str:
+        return ", ".join(map(str, self._addresses))
+
+    @property
+    def connection(self) -> Connection | None:
+        """The live connection, or None."""
+        return self._connection
+
+    # ------------------------------------------------------------------- dialling
+
+    def _dial(self) -> None:
+        """Begin to dial, unless that is under way or pointless."""
+        if self.state is not State.CLOSED and (self._dialling is None or self._dialling.done()):
+            self._dialling = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Dial until a connection stands, or the refusal is final."""
+        try:
+            self._connection = await until_connected(
+                self._dial_once, wait=self._options.reconnect, failed=self._dial_failed
+            )
+        except FrameRPCError as error:
+            self._end(error)
+        else:
+            self._notify()
+
+    async def _dial_once(self) -> Connection:
+        """Try each address in turn; return the first connection."""
+        token = await self._token()
+        greeting = Greeting(
+            versions=[VERSION],
+            agent=AGENT,
+            token=token,
+            limits=announce(self._options.limits),
+            ping_ms=max(1, int(self._options.keepalive.interval * 1000)),
+        )
+        problem: ConnectionFailed | None = None
+        for address in self._addresses:
+            try:
+                return await self._dial_address(address, greeting)
+            except ConnectionFailed as error:
+                problem = error
+                if error.final:
+                    break
+        assert problem is not None  # noqa: S101 - there is at least one address
+        raise problem
+
+    async def _dial_address(self, address: Address, greeting: Greeting) -> Connection:
+        """Connect, and send the greeting; calls may follow without waiting for the answer."""
+        options = self._options
+
+        def make() -> Connection:
+            return Connection(
+                Wire(Role.CLIENT, options.limits),
+                self,
+                limits=options.limits,
+                keepalive=options.keepalive,
+                endpoint=str(address),
+                loop=self._loop,
+                greeting=greeting,
+            )
+
+        return await dial(
+            address,
+            make,
+            tls=options.tls,
+            keepalive=options.keepalive,
+            timeout=options.limits.handshake_timeout,
+        )
+
+    async def _token(self) -> str | None:
+        token = self._options.token
+        if token is None or isinstance(token, str):
+            return token
+        asked = token()
+        return await asked if inspect.isawaitable(asked) else asked
+
+    def _dial_failed(self, attempts: int, error: BaseException) -> None:
+        assert isinstance(error, ConnectionFailed)  # noqa: S101 - nothing else is tried again
+        self._failure = ConnectionFailed(error.endpoint, attempts, error.cause)
+        _logger.info("! %s", self._failure)
+
+    # --------------------------------------------------------------------- states
+
+    def _enter(self, state: State) -> None:
+        if state is not self.state:
+            self.state = state
+            _logger.debug("= %s: %s", self._endpoints(), state.value)
+            if self._options.on_state is not None:
+                self._options.on_state(state)
+        self._notify()
+
+    def _notify(self) -> None:
+        """Wake everybody who waits for the channel to change."""
+        changed, self._changed = self._changed, self._loop.create_future()
+        changed.set_result(None)
+
+    def _end(self, error: FrameRPCError) -> None:
+        """Give up for good."""
+        self._final = error
+        self._enter(State.CLOSED)
+
+    async def ready(self) -> None:
+        """Wait for the handshake to be complete.
+
+        Raises:
+            FrameRPCError: It was refused for good, or the channel was closed.
+        """
+        while self.state is not State.READY:
+            if self._final is not None:
+                raise _again(self._final)
+            await asyncio.shield(self._changed)
+
+    async def close(self) -> None:
+        """End everything and wait until nothing is left. Idempotent."""
+        self._final = self._final or Unavailable("the client was closed")
+        dialling, self._dialling = self._dialling, None
+        if dialling is not None:
+            dialling.cancel()
+            await asyncio.wait([dialling])
+        connections = [*self._leaving, *([self._connection] if self._connection else [])]
+        self._connection = None
+        for connection in connections:
+            connection.close(CloseCode.NORMAL, "the client was closed")
+        self._enter(State.CLOSED)
+        for task in self._uploads:
+            task.cancel()
+        waiting = [connection.closed for connection in connections]
+        if waiting or self._uploads:
+            await asyncio.wait([*waiting, *self._uploads], timeout=_CLOSE_GRACE)
+        for connection in connections:
+            if not connection.closed.done():
+                connection.abort("the client was closed")
+
+    def drop(self) -> None:
+        """Cut the live connection, as a fault would."""
+        if self._connection is not None:
+            self._connection.abort("dropped on request")
+
+    # ---------------------------------------------------------------------- calls
+
+    async def handle(self, context: CallContext, body: Body) -> Body:
+        """Carry one call: the innermost Handler of a client.
+
+        Cancelling it gives the call up on the server as well.
+        """
+        uploads = isinstance(body, Stream)
+        head = body.head if isinstance(body, Stream) else body
+        simple = not uploads and not context.streams
+        connection = self._connection
+        if connection is None or not connection.may_call(len(head), simple=simple):
+            connection = await self._admission(context, len(head), simple)
+        parent = current_context.get(None)
+        if parent is not None and not parent.finished:
+            if parent.children is None:
+                parent.children = []
+            parent.children.append(context)
+        context.peer = connection.endpoint
+        call = connection.calls.start(
+            context.method,
+            head,
+            deadline=context.deadline,
+            headers={"meta": context.metadata} if context.metadata else None,
+            wants_stream=context.streams,
+            sends_stream=uploads,
+        )
+        call.timeout = context.timeout
+        if isinstance(body, Stream):
+            self._start_upload(connection, call, body)
+        if context.streams:
+            return Stream(Answer(context, call))
+        assert call.future is not None  # noqa: S101 - no stream was asked for
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            connection.calls.cancel(call)
+            raise
+        except DeadlineExceeded as error:
+            _explain(error, context, call)
+            raise
+        finally:
+            context.finished = True
+            if parent is not None and parent.children:
+                parent.children.remove(context)
+
+    async def notify(self, context: CallContext, body: Buffer) -> None:
+        """Send a one-way call as soon as there is a connection; nothing comes back."""
+        connection = self._connection
+        if connection is None or not connection.may_call(len(body)):
+            connection = await self._admission(context, len(body), simple=True)
+        headers = {"meta": context.metadata} if context.metadata else None
+        connection.calls.notify(context.method, body, headers)
+
+    async def _admission(self, context: CallContext, size: int, simple: bool) -> Connection:  # noqa: FBT001
+        """Wait for a connection that takes this call, at most until its deadline."""
+        try:
+            async with asyncio.timeout_at(context.deadline):
+                while True:
+                    connection = self._connection
+                    if connection is None or connection.wire.state is ConnectionState.CLOSED:
+                        if self._final is not None:
+                            raise _again(self._final, context.method)
+                        await asyncio.shield(self._changed)
+                    elif connection.may_call(size, simple=simple):
+                        return connection
+                    else:
+                        await connection.admission()
+                        if connection.wire.state is ConnectionState.DRAINING:
+                            await asyncio.shield(self._changed)
+        except TimeoutError:
+            error = self.too_late(context.timeout)
+            error.method = context.method
+            error.where = (("connection", context.now() - context.arrived),)
+            raise error from self._failure
+
+    def too_late(self, timeout: float | None) -> DeadlineExceeded:
+        """Return the error of who waited for a connection, and say what was tried."""
+        if self._failure is not None and self.state is State.CONNECTING:
+            detail = str(self._failure)
+        else:
+            detail = f"nothing could be sent to {self._endpoints()} in time"
+        error = DeadlineExceeded(detail, timeout)
+        error.executed = "no"
+        return error
+
+    def statistics(self) -> dict[str, int]:
+        """Return what is in flight, and what became of cancelled calls."""
+        connection = self._connection
+        counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
+        return {"calls_in_flight": len(connection.calls.alive) if connection else 0, **counted}
+
+    def _start_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
+        task = self._loop.create_task(upload(connection, call, body.items))
+        self._uploads.add(task)
+        task.add_done_callback(self._uploads.discard)
+        assert call.writer is not None  # noqa: S101 - it was asked for
+        call.writer.on_stop = task.cancel
+
+    # ---------------------------------------------------- acceptor of the connection
+
+    def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
+        """Nothing is known of it yet."""
+
+    def welcomed(self, connection: Connection, reply: Reply) -> None:
+        """The server knows us."""
+        self.reply = reply
+        self._failure = None
+        self._enter(State.READY)
+
+    def goaway(self, connection: Connection, goaway: Goaway) -> None:
+        """The server is leaving: let its calls finish, and dial anew for others."""
+        if connection is self._connection:
+            self._connection = None
+            self._leaving.add(connection)
+            self._enter(State.CONNECTING)
+            self._dial()
+
+    def closed(self, connection: Connection, close: Close) -> None:
+        """The server said why it ends the connection: some reasons are final."""
+        try:
+            code = CloseCode(close.code)
+        except ValueError:
+            return
+        if CLOSE_CODES[code]:
+            return
+        if code is CloseCode.UNAUTHENTICATED:
+            self._refusal = Unauthenticated(close.reason)
+        else:
+            self._refusal = ConnectionFailed(connection.endpoint, 1, close.reason, final=True)
+
+    def violated(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """What answers is no framerpc server, or a broken one."""
+        if connection.wire.reply is None:
+            self._refusal = ConnectionFailed(
+                connection.endpoint, 1, str(error), final=error.close_code is CloseCode.VERSION
+            )
+
+    def lost(self, connection: Connection, error: ConnectionLost) -> None:
+        """Dial again, unless that is pointless."""
+        self._leaving.discard(connection)
+        refusal, self._refusal = self._refusal, None
+        if isinstance(refusal, CallError) or (
+            isinstance(refusal, ConnectionFailed) and refusal.final
+        ):
+            self._connection = None
+            self._end(refusal)
+            return
+        if connection.wire.reply is None:
+            # It never got to be ready: count it among the failures, and do not hurry.
+            cause = refusal.cause if isinstance(refusal, ConnectionFailed) else error.cause
+            attempts = self._failure.attempts + 1 if self._failure else 1
+            self._failure = ConnectionFailed(connection.endpoint, attempts, cause)
+        if connection is self._connection:
+            self._connection = None
+            if self._final is None:
+                self._enter(State.CONNECTING)
+                self._dial()
+
+    def translate(self, error: Error, method: str) -> BaseException:
+        """Return the exception that an ERROR frame stands for."""
+        return to_exception(error, method)
+
+    def receipt(self, method: str, outcome: Outcome) -> None:
+        """Tell what became of a cancelled call."""
+        self._receipts[outcome] += 1
+        if self._options.on_receipt is not None:
+            self._options.on_receipt(method, outcome)
+
+    def greeted(self, connection: Connection, greeting: Greeting) -> None:
+        """Never on a client."""
+
+    def request(self, connection: Connection, request: Request) -> None:
+        """Refuse: this client offers no methods."""
+        self._refuse(connection, request.id)
+
+    def notified(self, connection: Connection, notify: Notify) -> None:
+        """Ignore: this client offers no methods."""
+
+    def cancel(self, connection: Connection, cancel: Cancel) -> None:
+        """Never, as long as servers make no calls."""
+
+    def refused(self, connection: Connection, refused: Refused) -> None:
+        """Refuse: this client offers no methods."""
+        self._refuse(connection, refused.frame.id)
+
+    def _refuse(self, connection: Connection, call_id: int) -> None:
+        connection.fail(call_id, Status.METHOD_NOT_FOUND, 0, "clients offer no methods")
+
+
+_CLOSE_GRACE: Final = 2.0
+"""Seconds for the last bytes when a client is closed."""
+
+
+def _again(error: FrameRPCError, method: str = "") -> FrameRPCError:
+    """Return a fresh copy of a lasting error, so that tracebacks do not pile up in one."""
+    fresh = copy.copy(error)
+    fresh.__traceback__ = fresh.__cause__ = fresh.__context__ = None
+    if method and isinstance(fresh, CallError):
+        fresh.method = method
+    return fresh
+
+
+def _explain(error: DeadlineExceeded, context: CallContext, call: OutgoingCall) -> None:
+    """Complete the report of where the time went with what only we know."""
+    if error.method != context.method:
+        return
+    total = context.now() - context.arrived
+    waited = call.sent - context.arrived
+    there = sum(spent for name, spent in error.where if not name.startswith(("in its", "there")))
+    ways = (("connection", waited), ("wire", max(total - waited - there, 0.0)))
+    error.timeout = context.timeout
+    error.where = (*ways, *error.where)
+
+

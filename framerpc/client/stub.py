@@ -1,0 +1,75 @@
+"""Stubs: objects that look like a service and call it, made from its declaration at run time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from framerpc.contract.service import MethodSpec, spec_of
+from framerpc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framerpc.client.client import Client
+
+__all__ = ["make_stub"]
+
+_T = TypeVar("_T")
+
+_classes: WeakKeyDictionary[type, Any] = WeakKeyDictionary()
+
+
+class _Stub:
+    """Base of all stubs."""
+
+    __slots__ = ("_client",)
+
+    _service = ""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"<stub of {self._service}>"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{self._service} declares no method {name!r}; only what is decorated with "
+            "@framerpc.method can be called"
+        )
+
+
+def make_stub(client: Client, service: type[_T]) -> _T:
+    """Return a stub of `service` that calls through `client`.
+
+    Raises:
+        ConfigurationError: The class is no service.
+    """
+    if not isinstance(service, type):  # pyright: ignore[reportUnnecessaryIsInstance] - users err
+        raise ConfigurationError(f"stub() takes the service class, got {service!r}")
+    known = _classes.get(service)
+    if known is None:
+        spec = spec_of(service)
+        methods: dict[str, Any] = {
+            attribute: _proxy(method) for attribute, method in spec.methods.items()
+        }
+        name = f"{service.__name__}Stub"
+        known = type(name, (_Stub,), {"__slots__": (), "_service": spec.name, **methods})
+        _classes[service] = known
+    return cast("_T", known(client))
+
+
+def _proxy(spec: MethodSpec) -> Callable[..., Any]:
+    """Return the method of a stub for one method of the service."""
+
+    def stream(self: _Stub, *args: Any, **kwargs: Any) -> Any:
+        return self._client.stream_spec(spec, args, kwargs)
+
+    def call(self: _Stub, *args: Any, **kwargs: Any) -> Any:
+        return self._client.call_spec(spec, args, kwargs)
+
+    proxy: Any = stream if spec.streams_out else call
+    proxy.__name__ = proxy.__qualname__ = spec.attribute
+    proxy.__doc__ = spec.doc
+    return cast("Callable[..., Any]", proxy)

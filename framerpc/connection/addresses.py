@@ -1,0 +1,83 @@
+"""Addresses as users write them: `tcp://`, `tls://`, `unix://` and `memory://`.
+
+Spec: protocol.md, "Transports".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from framerpc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Address", "parse_address"]
+
+_EXAMPLES: Final = "tcp://127.0.0.1:7000, tls://example.org:7000, unix:///run/app.sock, memory://name"
+_MAX_UNIX_PATH: Final = 107
+"""Bytes of a Unix socket's path: Linux' sockaddr_un has 108 with the terminating zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens, or a client dials.
+
+    Attributes:
+        scheme: "tcp", "tls", "unix" or "memory".
+        host: Host name or IP address; empty for unix and memory.
+        port: TCP port, 0 for any free one.
+        path: Path of a Unix socket, or name of a memory address.
+        options: What stands behind the "?", for example a weight.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __str__(self) -> str:
+        if self.scheme in {"tcp", "tls"}:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{self.path}"
+
+
+def parse_address(url: str) -> Address:
+    """Return the address that `url` stands for.
+
+    Raises:
+        ConfigurationError: It is none of ours; the text says what it should look like.
+    """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users err
+        raise ConfigurationError(f"an address is a text such as {_EXAMPLES}; got {url!r}")
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"tcp", "tls", "unix", "memory"}:
+        raise ConfigurationError(f"unknown address {url!r}; write one of {_EXAMPLES}")
+    place, _, query = rest.partition("?")
+    options = dict(parse_qsl(query))
+    if scheme in {"tcp", "tls"}:
+        host, port = _host_and_port(url, scheme, place)
+        return Address(scheme, host=host, port=port, options=options)
+    if not place:
+        raise ConfigurationError(f"{url!r} names no {'path' if scheme == 'unix' else 'place'}")
+    if scheme == "unix" and len(place.encode()) > _MAX_UNIX_PATH:
+        raise ConfigurationError(
+            f"the socket path in {url!r} has {len(place.encode())} bytes, the system allows "
+            f"{_MAX_UNIX_PATH}"
+        )
+    return Address(scheme, path=place, options=options)
+
+
+def _host_and_port(url: str, scheme: str, place: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"{scheme}://{place}")
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ConfigurationError(f"bad address {url!r}: {exc}") from exc
+    if host is None or port is None or parts.path not in {"", "/"} or parts.username:
+        raise ConfigurationError(f"bad address {url!r}; write {scheme}://host:port")
+    return host, port

@@ -1,0 +1,642 @@
+"""One live connection: pumps bytes between a transport and a `Wire`, and routes what they mean.
+
+It owns its transport, outbox, in-flight table, stream ends and timers, and knows nothing of
+methods or retries: what the peer asks for goes to an `Acceptor`, an answer to the call that
+waits for it. A socket error becomes `ConnectionLost` here and nowhere else.
+
+On the hot path a call costs one future, one entry in a table and one frame; everything that
+arrives in one wake-up is answered in one write.
+
+Spec: protocol.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from framerpc.connection.keepalive import KeepaliveTimer
+from framerpc.connection.outbox import Outbox
+from framerpc.connection.outgoing import OutgoingCalls
+from framerpc.connection.streams import StreamEnds
+from framerpc.errors import CloseCode, ConnectionLost
+from framerpc.protocol.events import Event, Refused, Violation
+from framerpc.protocol.frames import (
+    PART_SIZE,
+    Cancel,
+    Close,
+    Credit,
+    End,
+    Error,
+    Goaway,
+    Hello,
+    Item,
+    Kind,
+    Notify,
+    Outcome,
+    Ping,
+    Pong,
+    Receipt,
+    Request,
+    Response,
+    Welcome,
+    encode,
+)
+from framerpc.protocol.handshake import MINIMUM_EARLY
+from framerpc.protocol.states import ConnectionState, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framerpc.call import Buffer
+    from framerpc.config import Keepalive, Limits
+    from framerpc.errors import Executed, RemoteProtocolError, Status
+    from framerpc.protocol.handshake import Greeting, Reply
+    from framerpc.protocol.wire import Wire
+
+__all__ = ["Acceptor", "Connection"]
+
+_logger = logging.getLogger("framerpc.connection")
+
+_RESPONSE: Final = Kind.RESPONSE.value
+
+_EVENTS_PER_TURN: Final = 256
+"""Events handled before other connections get their turn: about a millisecond of work."""
+
+_SMALL_READ: Final = 64 * 1024
+"""Bytes read at once while no long body is on its way, so that one peer cannot fill a turn."""
+
+
+class Acceptor(Protocol):
+    """Who decides about what the peer sends. Called from the event loop; must not raise."""
+
+    def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
+        """Note that there is a connection, of which nothing is known yet."""
+
+    def greeted(self, connection: Connection, greeting: Greeting) -> None:
+        """Decide about a client that introduced itself: call `welcome` or `close`."""
+
+    def welcomed(self, connection: Connection, reply: Reply) -> None:
+        """Note that the server knows us."""
+
+    def request(self, connection: Connection, request: Request) -> None:
+        """Take a call: answer with `respond`, `fail` or a stream."""
+
+    def notified(self, connection: Connection, notify: Notify) -> None:
+        """Take a one-way call."""
+
+    def cancel(self, connection: Connection, cancel: Cancel) -> None:
+        """Stop a call: answer with `receipt`, unless the answer crosses."""
+
+    def refused(self, connection: Connection, refused: Refused) -> None:
+        """Refuse a call whose arguments, or whose upload, are over a limit: `fail` it."""
+
+    def goaway(self, connection: Connection, goaway: Goaway) -> None:
+        """Note that the peer wants no new calls."""
+
+    def closed(self, connection: Connection, close: Close) -> None:
+        """Note that the peer said why it ends the connection."""
+
+    def violated(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Note that the peer broke the protocol."""
+
+    def lost(self, connection: Connection, error: ConnectionLost) -> None:
+        """Note that the connection is gone. Called once, last."""
+
+    def translate(self, error: Error, method: str) -> BaseException:
+        """Return the exception that an ERROR frame stands for."""
+
+    def receipt(self, method: str, outcome: Outcome) -> None:
+        """Note what became of a call that we cancelled."""
+
+
+class _Scratch(threading.local):
+    """One receive buffer for all connections of a thread: it is empty between two wake-ups.
+
+    256 KiB takes four parts of a long body at once; one for each connection would cost that
+    much for each.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(256 * 1024))
+
+
+_scratch: Final = _Scratch()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One live connection, on either side.
+
+    Args:
+        wire: The state of the protocol.
+        acceptor: Who decides about what the peer sends.
+        limits: Bounds.
+        keepalive: When to suspect a silent peer.
+        endpoint: The peer's address as text, for messages; known later on a server.
+        loop: The event loop that it lives on.
+
+    Attributes:
+        calls: The calls that we made.
+        streams: The stream ends of calls in both directions.
+        outbox: Where frames leave.
+        owner: Whatever the acceptor keeps for this connection.
+        closed: Done when the connection is gone; never fails.
+    """
+
+    __slots__ = (
+        "_acceptor",
+        "_backlog",
+        "_cause",
+        "_early",
+        "_greeting",
+        "_keepalive",
+        "_limits",
+        "_loop",
+        "_scratch",
+        "_target",
+        "_transport",
+        "_waiters",
+        "calls",
+        "closed",
+        "endpoint",
+        "outbox",
+        "owner",
+        "streams",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        acceptor: Acceptor,
+        *,
+        limits: Limits,
+        keepalive: Keepalive,
+        endpoint: str,
+        loop: asyncio.AbstractEventLoop,
+        greeting: Greeting | None = None,
+    ) -> None:
+        self.wire = wire
+        self.endpoint = endpoint
+        self.owner: Any = None
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.outbox = Outbox(loop, limits.max_outbox, self._overflow)
+        self.streams = StreamEnds(loop, wire, self.outbox, limits)
+        self.calls = OutgoingCalls(loop, wire, self.outbox, self.streams)
+        self._acceptor = acceptor
+        self._limits = limits
+        self._loop = loop
+        self._greeting = greeting
+        self._transport: asyncio.Transport | None = None
+        self._scratch = _scratch.view
+        self._target: memoryview | None = None
+        self._backlog: deque[Event] | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._keepalive = KeepaliveTimer(loop, keepalive, self._ping, self._silent)
+        self._early = 0  # bytes of calls sent before the welcome
+        self._cause: tuple[str, Executed] | None = None  # why it ended, once we know
+
+    def __repr__(self) -> str:
+        return (
+            f"<Connection to {self.endpoint}, {self.wire.state.value}, "
+            f"{len(self.calls.alive)} calls out>"
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Both sides know each other, and neither wants to go."""
+        return self.wire.state is ConnectionState.READY
+
+    @property
+    def overdue(self) -> bool:
+        """The peer has been silent for longer than agreed."""
+        return self._keepalive.overdue
+
+    def extra(self, name: str) -> Any:
+        """Return what the transport knows under `name` (`asyncio.BaseTransport`), or None."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    # ------------------------------------------------------- asyncio's protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; a client greets at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.outbox.open(self._transport)
+        self._acceptor.opened(self, transport)
+        if self._greeting is not None:
+            self.outbox.send_now(self.wire.hello(self._greeting))
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Return where the next bytes go: to their place, or to the shared scratch."""
+        self._target = target = self.wire.buffer()
+        if target is not None:
+            return target
+        return self._scratch if self.wire.calls.receiving else self._scratch[:_SMALL_READ]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what arrived."""
+        self._keepalive.heard = self._loop.time()
+        if self._target is None:
+            events = self.wire.receive(self._scratch[:nbytes])
+        else:
+            self._target = None
+            events = self.wire.written(nbytes)
+        if events:
+            self._handle(events)
+
+    def eof_received(self) -> bool:
+        """Let the transport close: a peer that sends nothing more can get no answer either."""
+        self._cause = self._cause or ("the peer closed the connection", "maybe")
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell everybody who waits."""
+        cause, executed = self._cause or (_in_words(exc), "maybe")
+        self._transport = None
+        self._keepalive.stop()
+        error = ConnectionLost(self.endpoint, cause, executed)
+        _logger.debug("x %s: %s", self.endpoint, cause)
+        self.wire.state = ConnectionState.CLOSED
+        self._backlog = None
+        self.outbox.shut()
+        self.calls.lost(error)
+        self.streams.close(error)
+        self._wake_all()
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._acceptor.lost(self, error)
+
+    def pause_writing(self) -> None:
+        """Stop adding to a full transport; a server stops taking calls from this peer as well."""
+        self.outbox.pause()
+        self._loop.call_later(self._limits.write_timeout, self._look_at_writes)
+        if self.wire.role is Role.SERVER and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.outbox.resume()
+        self.streams.writable()
+        self._wake_all()
+        if self._transport is not None and self._backlog is None:
+            self._transport.resume_reading()
+
+    def _look_at_writes(self) -> None:
+        """Give up a peer that has not taken a byte for too long."""
+        since = self.outbox.paused
+        if since is None or self._transport is None:
+            return
+        stuck = self._loop.time() - since
+        if stuck >= self._limits.write_timeout:
+            self._give_up(CloseCode.SLOW, f"the peer has not read for {stuck:.3g} s")
+
+    # ----------------------------------------------------------------- events
+
+    def _handle(self, events: list[Event]) -> None:
+        """Handle what arrived in one wake-up, and answer it in one write."""
+        if self._backlog is not None:
+            self._backlog.extend(events)
+            return
+        self.outbox.cork()
+        if len(events) <= _EVENTS_PER_TURN:
+            for event in events:
+                _HANDLERS[type(event)](self, event)
+        else:
+            self._backlog = deque(events)
+            if self._transport is not None:
+                self._transport.pause_reading()
+            self._work_off()
+        self.outbox.uncork()
+
+    def _work_off(self) -> None:
+        """Handle a slice of a long backlog, then let others have their turn."""
+        backlog = self._backlog
+        if backlog is None:
+            return
+        self.outbox.cork()
+        for _ in range(min(_EVENTS_PER_TURN, len(backlog))):
+            event = backlog.popleft()
+            _HANDLERS[type(event)](self, event)
+        self.outbox.uncork()
+        if backlog:
+            self._loop.call_soon(self._work_off)
+        else:
+            self._backlog = None
+            if self._transport is not None and self.outbox.paused is None:
+                self._transport.resume_reading()
+
+    def _on_hello(self, _hello: Hello) -> None:
+        assert self.wire.greeting is not None  # noqa: S101 - the wire parsed it just now
+        if self._transport is not None:
+            self._transport.pause_reading()  # until we know who this is
+        self._acceptor.greeted(self, self.wire.greeting)
+
+    def _on_welcome(self, _welcome: Welcome) -> None:
+        reply = self.wire.reply
+        assert reply is not None  # noqa: S101 - the wire parsed it just now
+        self._keepalive.start(reply.ping_ms / 1000)
+        _logger.debug("= %s: ready, %s", self.endpoint, reply.agent)
+        self._wake_all()
+        self._acceptor.welcomed(self, reply)
+
+    def _on_close(self, close: Close) -> None:
+        # Nothing is started before the welcome.
+        refused = self.wire.role is Role.CLIENT and self.wire.reply is None
+        executed: Executed = "no" if refused else "maybe"
+        reason = close.reason or "no reason given"
+        self._cause = (f"closed by the peer: {reason}", executed)
+        self._acceptor.closed(self, close)
+        self._end()
+
+    def _on_goaway(self, goaway: Goaway) -> None:
+        _logger.debug("= %s: the peer asks for no new calls: %s", self.endpoint, goaway.reason)
+        self._wake_all()
+        self._acceptor.goaway(self, goaway)
+
+    def _on_ping(self, ping: Ping) -> None:
+        if self._keepalive.counted():
+            info = {"calls": len(self.wire.calls.alive)}
+            self.outbox.send(encode(Kind.PONG.value, ping.nonce, info))
+        else:
+            self._give_up(CloseCode.FLOOD, "too many pings")
+
+    def _on_pong(self, _pong: Pong) -> None:
+        if not self._keepalive.counted():
+            self._give_up(CloseCode.FLOOD, "too many pongs")
+
+    def _on_request(self, request: Request) -> None:
+        self._acceptor.request(self, request)
+
+    def _on_notify(self, notify: Notify) -> None:
+        self._acceptor.notified(self, notify)
+
+    def _on_cancel(self, cancel: Cancel) -> None:
+        self._acceptor.cancel(self, cancel)
+
+    def _on_response(self, response: Response) -> None:
+        self.calls.succeed(response.id, cast("Buffer", response.body))
+        if self._waiters:
+            self._wake_one()
+
+    def _on_error(self, error: Error) -> None:
+        call = self.calls.alive.get(error.id)
+        if call is not None:
+            self.calls.fail(error.id, self._acceptor.translate(error, call.method))
+            self._wake_one()
+        else:  # the caller's upload failed; the call goes on without it
+            self.streams.finish(error.id, self._acceptor.translate(error, ""))
+
+    def _on_receipt(self, receipt: Receipt) -> None:
+        outcome = Outcome(receipt.outcome)
+        method = self.calls.receipt(receipt.id)
+        self._wake_one()
+        self._acceptor.receipt(method, outcome)
+
+    def _on_item(self, item: Item) -> None:
+        self.streams.feed(item.id, cast("Buffer", item.body))
+
+    def _on_end(self, end: End) -> None:
+        if end.id in self.calls.alive:
+            self.calls.end(end.id)
+            self._wake_one()
+        else:
+            self.streams.finish(end.id)
+
+    def _on_credit(self, credit: Credit) -> None:
+        self.streams.credit(credit.id)
+
+    def _on_refused(self, refused: Refused) -> None:
+        if refused.frame.id in self.calls.alive:
+            self.calls.refused(refused)
+        else:
+            self._acceptor.refused(self, refused)
+
+    def _on_violation(self, violation: Violation) -> None:
+        error = violation.error
+        self._cause = (f"the peer broke the protocol: {error}", "maybe")
+        _logger.warning("! %s: %s", self.endpoint, error)
+        self._acceptor.violated(self, error)
+        self._send_close(error.close_code, str(error))
+
+    # -------------------------------------------------------------- answering
+
+    def welcome(self, reply: Reply) -> None:
+        """Let the client in, and take what it sent early."""
+        if self._transport is None or self.wire.state is not ConnectionState.WAITING:
+            return
+        assert self.wire.greeting is not None  # noqa: S101 - WAITING follows it
+        self.outbox.send(self.wire.welcome(reply))
+        self._keepalive.start(self.wire.greeting.ping_ms / 1000)
+        events = self.wire.resume()
+        if events:
+            self._handle(events)
+        if self._backlog is None and self._transport is not None and self.outbox.paused is None:
+            self._transport.resume_reading()
+
+    def respond(self, call_id: int, body: Buffer) -> None:
+        """Answer a call.
+
+        Raises:
+            MessageTooLarge: The result is over a limit; the call is still to be answered.
+        """
+        size = len(body)
+        self.wire.check_size(size, "", "yes")
+        if size <= PART_SIZE:
+            self.wire.calls.ended(call_id)
+            frame = encode(_RESPONSE, call_id, body)
+            if self.wire.calls.alive:
+                self.outbox.send(frame)
+            else:
+                self.outbox.send_now(frame)
+        else:
+            # The id stays in use until the last part has left.
+            head = encode(_RESPONSE, call_id, size)
+            self.outbox.send_body(head, call_id, body, lambda sent: self._answered(call_id, sent))
+
+    def _answered(self, call_id: int, sent: bool) -> None:  # noqa: FBT001 - a callback
+        if sent:
+            self.wire.calls.ended(call_id)
+
+    def fail(
+        self,
+        call_id: int,
+        status: Status,
+        executed: int,
+        detail: str,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """End a call with an error."""
+        self.wire.calls.ended(call_id)
+        self.outbox.send(
+            encode(Kind.ERROR.value, call_id, status.value, executed, detail, details)
+        )
+
+    def end_stream(self, call_id: int) -> None:
+        """End a call whose answer was a stream."""
+        self.wire.calls.ended(call_id)
+        self.outbox.send(encode(Kind.END.value, call_id))
+
+    def receipt(self, call_id: int, outcome: Outcome) -> None:
+        """End a cancelled call by telling what became of it."""
+        self.wire.calls.ended(call_id)
+        self.outbox.send(encode(Kind.RECEIPT.value, call_id, outcome.value))
+
+    def end_upload(self, call_id: int) -> None:
+        """Tell the callee that our stream is complete."""
+        if self.wire.calls.sent_end(call_id):
+            self.outbox.send(encode(Kind.END.value, call_id))
+
+    def fail_upload(self, call_id: int, status: Status, detail: str) -> None:
+        """Tell the callee that our stream broke."""
+        if self.wire.calls.sent_end(call_id):
+            self.outbox.send(encode(Kind.ERROR.value, call_id, status.value, 0, detail, None))
+
+    # --------------------------------------------------------------- admission
+
+    def may_call(self, size: int, *, simple: bool = True) -> bool:
+        """Return whether a call with `size` bytes of arguments may be sent now.
+
+        Args:
+            size: Bytes of the encoded arguments.
+            simple: The call sends no stream, so that it may go before the welcome.
+        """
+        state = self.wire.state
+        if state is ConnectionState.READY:
+            return len(self.calls.alive) < self.wire.peer.calls and self.outbox.paused is None
+        if state is not ConnectionState.GREETING or not simple or size > PART_SIZE:
+            return False
+        if self._early + size + _EARLY_OVERHEAD > MINIMUM_EARLY or self._transport is None:
+            return False
+        if len(self.calls.alive) >= self.wire.peer.calls:
+            return False
+        self._early += size + _EARLY_OVERHEAD
+        return True
+
+    async def admission(self) -> None:
+        """Wait until `may_call` may have changed its mind, first come first served.
+
+        Returns at once if the connection takes no calls any more.
+        """
+        if self.wire.state in _OVER:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake_one()  # our turn goes to the next
+            raise
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                self._forget_waiter(waiter)
+
+    def _forget_waiter(self, waiter: asyncio.Future[None]) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        waiters, self._waiters = self._waiters, deque()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # ------------------------------------------------------------------ ending
+
+    def goaway(self, reason: str, grace: float) -> None:
+        """Ask the peer for no new calls; those in flight may finish."""
+        if self.wire.state is ConnectionState.READY:
+            self.outbox.send(self.wire.goaway(reason, grace))
+
+    def close(self, code: CloseCode, reason: str, cause: str | None = None) -> None:
+        """End the connection: say why, write what is queued, close. Idempotent."""
+        if self.wire.state is not ConnectionState.CLOSED:
+            self._cause = self._cause or (cause or reason, "maybe")
+            self._send_close(code, reason)
+
+    def abort(self, cause: str) -> None:
+        """End the connection at once; nothing more is written. Idempotent."""
+        self.wire.state = ConnectionState.CLOSED
+        self._cause = self._cause or (cause, "maybe")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _send_close(self, code: CloseCode, reason: str) -> None:
+        frame = self.wire.close(code, reason)
+        if frame is not None:
+            self.outbox.send(frame)
+        self._end()
+
+    def _end(self) -> None:
+        """Write what is queued, then close; a peer that does not read cannot hold us up."""
+        self.outbox.uncork()
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._loop.call_later(_CLOSE_TIMEOUT, transport.abort)
+
+    def _give_up(self, code: CloseCode, reason: str) -> None:
+        """Close on a peer that misbehaves without breaking the grammar."""
+        _logger.warning("! %s: %s", self.endpoint, reason)
+        self._cause = self._cause or (reason, "maybe")
+        self._send_close(code, reason)
+
+    def _overflow(self) -> None:
+        limit = self._limits.max_outbox
+        self._give_up(CloseCode.SLOW, f"more than {limit} bytes wait for a peer that does not read")
+
+    def _ping(self) -> None:
+        _logger.debug("%% %s: silent, ping", self.endpoint)
+        self.outbox.send(encode(Kind.PING.value, 0, None))
+
+    def _silent(self, seconds: float) -> None:
+        self._give_up(CloseCode.SILENT, f"no byte from the peer for {seconds:.3g} s")
+
+
+_EARLY_OVERHEAD: Final = 512
+"""What a frame may add to the arguments of an early call: its method, times and headers."""
+
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for the last bytes of a closing connection, before it is cut."""
+
+_OVER: Final = frozenset({ConnectionState.DRAINING, ConnectionState.CLOSED})
+
+
+def _in_words(exc: BaseException | None) -> str:
+    """Say what ended a transport."""
+    if exc is None:
+        return "closed"
+    text = str(exc)
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+_HANDLERS: Final[dict[type, Callable[[Connection, Any], None]]] = {
+    Hello: Connection._on_hello,  # noqa: SLF001 - our own class, here and below
+    Welcome: Connection._on_welcome,  # noqa: SLF001
+    Close: Connection._on_close,  # noqa: SLF001
+    Goaway: Connection._on_goaway,  # noqa: SLF001
+    Ping: Connection._on_ping,  # noqa: SLF001
+    Pong: Connection._on_pong,  # noqa: SLF001
+    Request: Connection._on_request,  # noqa: SLF001
+    Response: Connection._on_response,  # noqa: SLF001
+    Error: Connection._on_error,  # noqa: SLF001
+    Cancel: Connection._on_cancel,  # noqa: SLF001
+    Receipt: Connection._on_receipt,  # noqa: SLF001
+    Item: Connection._on_item,  # noqa: SLF001
+    End: Connection._on_end,  # noqa: SLF001
+    Credit: Connection._on_credit,  # noqa: SLF001
+    Notify: Connection._on_notify,  # noqa: SLF001
+    Refused: Connection._on_refused,  # noqa: SLF001
+    Violation: Connection._on_violation,  # noqa: SLF001
+}

@@ -1,0 +1,87 @@
+"""Dialling: from an address to a live connection, or one typed error that says what was wrong.
+
+Spec: protocol.md, "Transports".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+from framerpc.connection import memory
+from framerpc.connection.sockets import tune
+from framerpc.errors import ConfigurationError, ConnectionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framerpc.config import Keepalive
+    from framerpc.connection.addresses import Address
+    from framerpc.connection.connection import Connection
+
+__all__ = ["dial"]
+
+
+async def dial(
+    address: Address,
+    factory: Callable[[], Connection],
+    *,
+    tls: ssl.SSLContext | None,
+    keepalive: Keepalive,
+    timeout: float,
+) -> Connection:
+    """Connect to `address` and return the connection, which has greeted and not been answered.
+
+    Cancelling it leaves nothing behind.
+
+    Args:
+        address: Where to.
+        factory: Makes the connection object.
+        tls: For `tls://`: which certificates to trust; the system's if None.
+        keepalive: For the options of the socket.
+        timeout: Seconds for name resolution, connecting and TLS together.
+
+    Raises:
+        ConnectionFailed: It did not work; `final` if trying again cannot help.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            transport, connection = await _open(address, factory, tls)
+    except TimeoutError as exc:
+        raise ConnectionFailed(str(address), 1, f"no answer within {timeout:.3g} s") from exc
+    except ssl.SSLCertVerificationError as exc:
+        cause = f"its certificate is not trusted: {exc.verify_message}"
+        raise ConnectionFailed(str(address), 1, cause, final=True) from exc
+    except ssl.SSLError as exc:
+        cause = f"TLS failed: {exc.reason or exc}"
+        raise ConnectionFailed(str(address), 1, cause) from exc
+    except OSError as exc:
+        raise ConnectionFailed(str(address), 1, _in_words(exc)) from exc
+    tune(transport, keepalive)
+    return connection
+
+
+async def _open(
+    address: Address, factory: Callable[[], Connection], tls: ssl.SSLContext | None
+) -> tuple[asyncio.BaseTransport, Connection]:
+    loop = asyncio.get_running_loop()
+    if address.scheme == "memory":
+        return await memory.connect(address.path, factory)
+    if address.scheme == "unix":
+        if sys.platform == "win32":
+            raise ConfigurationError("unix:// addresses do not exist on Windows; use tcp://")
+        return await loop.create_unix_connection(factory, address.path)
+    if address.scheme == "tls":
+        context = tls if tls is not None else ssl.create_default_context()
+        return await loop.create_connection(
+            factory, address.host, address.port, ssl=context, server_hostname=address.host
+        )
+    return await loop.create_connection(factory, address.host, address.port)
+
+
+def _in_words(exc: OSError) -> str:
+    """Say what the system said, without its decoration."""
+    reason: Any = exc.strerror
+    return str(reason or str(exc) or type(exc).__name__)

@@ -1,0 +1,99 @@
+"""Liveness of one connection: ask a silent peer, and give it up if it stays silent.
+
+One timer a connection, and it fires at most once an interval: while bytes arrive, they are only
+noted. Any byte counts, not only a PONG: a peer in the middle of a long body is alive.
+
+Spec: protocol.md, "Liveness".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from framerpc.config import Keepalive
+
+__all__ = ["MAX_PINGS", "KeepaliveTimer"]
+
+MAX_PINGS: Final = 64
+"""PINGs and unasked PONGs accepted within one interval. An honest peer sends one or two."""
+
+
+class KeepaliveTimer:
+    """Watches over the silence of one connection.
+
+    Args:
+        loop: The connection's event loop.
+        options: Interval and timeout, in seconds.
+        ping: Called to send a PING.
+        silent: Called once with the seconds of silence when the peer is given up.
+
+    Attributes:
+        heard: Loop time of the last received byte.
+        overdue: A PING was sent and nothing has come since.
+    """
+
+    __slots__ = (
+        "_count",
+        "_interval",
+        "_loop",
+        "_ping",
+        "_silent",
+        "_timeout",
+        "_timer",
+        "heard",
+        "overdue",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: Keepalive,
+        ping: Callable[[], None],
+        silent: Callable[[float], None],
+    ) -> None:
+        self.heard = loop.time()
+        self.overdue = False
+        self._loop = loop
+        self._interval = options.interval
+        self._timeout = options.timeout
+        self._ping = ping
+        self._silent = silent
+        self._timer: asyncio.TimerHandle | None = None
+        self._count = 0
+
+    def start(self, agreed_interval: float) -> None:
+        """Begin to watch; `agreed_interval` is the peer's wish, the smaller one holds."""
+        self._interval = min(self._interval, agreed_interval)
+        self.heard = self._loop.time()
+        self._timer = self._loop.call_later(self._interval, self._look)
+
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def counted(self) -> bool:
+        """Note a PING or PONG from the peer; return False if there were too many."""
+        self._count += 1
+        return self._count <= MAX_PINGS
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        self._count = 0
+        due = self.heard + self._interval
+        if now < due:
+            self.overdue = False
+        elif not self.overdue:
+            self.overdue = True
+            self._ping()
+            due = now + self._timeout
+        else:
+            # Overdue, and nothing since the PING: a byte would have moved `heard`.
+            self._silent(now - self.heard)
+            return
+        self._timer = self._loop.call_at(due, self._look)

@@ -1,0 +1,275 @@
+"""The calls that we made on one connection, from their request to their last frame.
+
+The in-flight table: a reply reaches only its own call, whatever was cancelled or came late. A
+call that is given up stays in the table until the peer has told what became of it; only then is
+its id free.
+
+Spec: protocol.md, "Calls", "Cancellation" and "Deadlines".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from framerpc.connection.timers import Sweeper
+from framerpc.deadline import to_wire
+from framerpc.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    MessageTooLarge,
+    ResourceExhausted,
+    Status,
+)
+from framerpc.protocol.frames import PART_SIZE, CancelReason, Flag, Kind, encode
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from framerpc.call import Buffer
+    from framerpc.connection.outbox import Outbox
+    from framerpc.connection.streams import ItemReader, ItemWriter, StreamEnds
+    from framerpc.protocol.events import Refused
+    from framerpc.protocol.wire import Wire
+
+__all__ = ["REPORT_GRACE", "OutgoingCall", "OutgoingCalls"]
+
+_REQUEST: Final = Kind.REQUEST.value
+_NOTIFY: Final = Kind.NOTIFY.value
+
+REPORT_GRACE: Final = 0.05
+"""Seconds past its deadline that a call waits for the peer to say where the time went.
+
+Half of the 0.1 s within which every call has ended after its deadline."""
+
+
+class OutgoingCall:
+    """A call in flight.
+
+    Attributes:
+        id: Its number on the connection.
+        method: The method called.
+        deadline: Point in loop time, or None; None as well once it has passed.
+        timeout: Seconds it was given, for messages.
+        sent: Loop time at which the request was handed to the outbox.
+        future: Its answer, unless the answer is a stream.
+        reader: Its answer as a stream.
+        writer: The stream that it sends.
+    """
+
+    __slots__ = ("deadline", "future", "id", "method", "reader", "sent", "timeout", "writer")
+
+    def __init__(self, call_id: int, method: str, deadline: float | None) -> None:
+        self.id = call_id
+        self.method = method
+        self.deadline = deadline
+        self.timeout: float | None = None
+        self.sent = 0.0
+        self.future: asyncio.Future[Buffer] | None = None
+        self.reader: ItemReader | None = None
+        self.writer: ItemWriter | None = None
+
+    def __repr__(self) -> str:
+        return f"<OutgoingCall {self.id} {self.method}>"
+
+    def succeed(self, body: Buffer) -> None:
+        """Hand the answer to whoever waits for it; nobody may."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(body)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand an error to whoever waits for the answer; nobody may."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # it may be that nobody asks any more: that is no fault
+        if self.reader is not None:
+            self.reader.finish(error)
+        if self.writer is not None:
+            self.writer.stop(error)
+
+
+class OutgoingCalls:
+    """The in-flight table of one connection.
+
+    Args:
+        loop: The connection's event loop.
+        wire: The state of the protocol.
+        outbox: Where frames leave.
+        streams: The stream ends of the connection.
+
+    Attributes:
+        alive: The calls that have not ended, by id.
+    """
+
+    __slots__ = ("_loop", "_outbox", "_streams", "_sweeper", "_wire", "alive")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wire: Wire,
+        outbox: Outbox,
+        streams: StreamEnds,
+    ) -> None:
+        self.alive: dict[int, OutgoingCall] = {}
+        self._loop = loop
+        self._wire = wire
+        self._outbox = outbox
+        self._streams = streams
+        self._sweeper = Sweeper(loop, self.alive.values, self._expire)
+
+    # ---------------------------------------------------------------- starting
+
+    def start(
+        self,
+        method: str,
+        body: Buffer,
+        *,
+        deadline: float | None = None,
+        headers: dict[str, Any] | None = None,
+        wants_stream: bool = False,
+        sends_stream: bool = False,
+    ) -> OutgoingCall:
+        """Send a request.
+
+        Raises:
+            MessageTooLarge: The arguments are over a limit; nothing was sent.
+        """
+        wire = self._wire
+        size = len(body)
+        wire.check_size(size, method)
+        book = wire.calls
+        call_id = book.new_id()
+        call = OutgoingCall(call_id, method, deadline)
+        flags = 0
+        if wants_stream or sends_stream:
+            flags = wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM
+            flags = int(flags)
+        book.opened(call_id, flags)
+        if wants_stream:
+            call.reader = self._streams.reader(call_id, lambda: self.cancel(call))
+        else:
+            call.future = self._loop.create_future()
+        if sends_stream:
+            call.writer = self._streams.writer(call_id)
+        now = call.sent = self._loop.time()
+        timeout_ms = None if deadline is None else to_wire(deadline, now)
+        if size <= PART_SIZE:
+            frame = encode(_REQUEST, call_id, flags, method, timeout_ms, headers, body)
+            if self.alive:
+                self._outbox.send(frame)
+            else:
+                self._outbox.send_now(frame)
+        else:
+            head = encode(_REQUEST, call_id, flags, method, timeout_ms, headers, size)
+            self._outbox.send_body(head, call_id, body, _ignore)
+        self.alive[call_id] = call
+        if deadline is not None:
+            self._sweeper.add(deadline)
+        return call
+
+    def notify(self, method: str, body: Buffer, headers: dict[str, Any] | None = None) -> None:
+        """Send a one-way call.
+
+        Raises:
+            MessageTooLarge: The arguments are over a limit; nothing was sent.
+        """
+        size = len(body)
+        self._wire.check_size(size, method)
+        call_id = self._wire.calls.new_id()
+        if size <= PART_SIZE:
+            self._outbox.send(encode(_NOTIFY, call_id, method, headers, body))
+        else:
+            head = encode(_NOTIFY, call_id, method, headers, size)
+            self._outbox.send_body(head, call_id, body, _ignore)
+
+    # ------------------------------------------------------------------ ending
+
+    def succeed(self, call_id: int, body: Buffer) -> None:
+        """Take a RESPONSE."""
+        call = self.alive.pop(call_id, None)
+        if call is not None:
+            call.succeed(body)
+            if call.writer is not None:
+                self._streams.forget(call_id)
+
+    def fail(self, call_id: int, error: BaseException) -> None:
+        """Take an ERROR."""
+        call = self.alive.pop(call_id, None)
+        if call is not None:
+            self._outbox.drop_body(call_id)
+            call.fail(error)
+            self._streams.forget(call_id)
+
+    def end(self, call_id: int) -> None:
+        """Take the END of a stream that is an answer."""
+        self.alive.pop(call_id, None)
+        self._streams.forget(call_id)
+
+    def receipt(self, call_id: int) -> str:
+        """Take a RECEIPT; return the method that was called."""
+        call = self.alive.pop(call_id, None)
+        if call is None:
+            return ""
+        if call.future is not None and not call.future.done():
+            call.fail(self._late(call))
+        self._streams.forget(call_id)
+        return call.method
+
+    def refused(self, refused: Refused) -> None:
+        """An answer was announced that is over our limits."""
+        call = self.alive.get(refused.frame.id)
+        if call is None:
+            return
+        if refused.status is Status.MESSAGE_TOO_LARGE:
+            error: BaseException = MessageTooLarge(
+                refused.size, refused.limit, "local", call.method, "yes"
+            )
+        else:
+            error = ResourceExhausted(
+                f"an answer of {refused.size} bytes does not fit: Limits.max_receiving is "
+                f"{refused.limit} bytes for all answers on their way"
+            )
+            error.method, error.executed = call.method, "yes"
+        call.fail(error)
+        self.cancel(call)
+
+    def cancel(self, call: OutgoingCall, reason: CancelReason = CancelReason.CANCELLED) -> None:
+        """Give a call up: tell the peer, once, and forget what we still had to send."""
+        if call.id not in self.alive or not self._wire.calls.cancelled(call.id):
+            return
+        call.deadline = None
+        self._outbox.drop_body(call.id)
+        if call.writer is not None:
+            call.writer.stop()
+        self._outbox.send(encode(Kind.CANCEL.value, call.id, reason.value))
+
+    def lost(self, error: ConnectionLost) -> None:
+        """The connection is gone: every call ends here."""
+        self._sweeper.stop()
+        calls = list(self.alive.values())
+        self.alive.clear()
+        for call in calls:
+            call.fail(ConnectionLost(error.endpoint, error.cause, error.executed, call.method))
+
+    # --------------------------------------------------------------- deadlines
+
+    def _expire(self, call: OutgoingCall) -> None:
+        """The deadline passed: stop the peer, and let it say where the time went."""
+        self.cancel(call, CancelReason.DEADLINE)
+        call.deadline = None
+        self._loop.call_later(REPORT_GRACE, self._give_up, call)
+
+    def _give_up(self, call: OutgoingCall) -> None:
+        if call.id in self.alive:
+            call.fail(self._late(call))
+
+    def _late(self, call: OutgoingCall) -> DeadlineExceeded:
+        waited = self._loop.time() - call.sent
+        error = DeadlineExceeded(
+            "the deadline passed", call.timeout, (("no word from the server", waited),)
+        )
+        error.method = call.method
+        return error
+
+
+def _ignore(_sent: bool) -> None:  # noqa: FBT001 - the callback's shape
+    """Nobody needs to know when a request has left."""

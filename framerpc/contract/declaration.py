@@ -1,0 +1,115 @@
+"""What `@method` writes down at import time: the options of a method, and nothing else.
+
+This module owns the decorator and where its options are kept: on the function itself, which
+is returned as it came, so that type checkers and callers see no difference. Reading signatures
+is left for later, when somebody asks for the spec.
+
+Spec: protocol.md, "Methods".
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overload
+
+from framerpc.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["MethodDeclaration", "RunOption", "declaration_of", "method"]
+
+RunOption: TypeAlias = Literal["loop", "thread", "process"] | None
+
+_ATTRIBUTE: Final = "framerpc_method"
+
+F = TypeVar("F")
+
+
+@dataclass(slots=True)
+class MethodDeclaration:
+    """The options of one method, as written.
+
+    Attributes:
+        name: Name on the wire after the service's, if it is not the function's own.
+        idempotent: It may be sent again without harm.
+        once: It is executed at most once per session.
+        run: Where it runs, if that was said.
+        owner: The service class that it is in; filled in by `@service`.
+    """
+
+    name: str | None = None
+    idempotent: bool = False
+    once: bool = False
+    run: RunOption = None
+    owner: type | None = None
+
+
+@overload
+def method(function: F, /) -> F: ...
+
+
+@overload
+def method(
+    *,
+    name: str | None = None,
+    idempotent: bool = False,
+    once: bool = False,
+    run: RunOption = None,
+) -> Callable[[F], F]: ...
+
+
+def method(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    idempotent: bool = False,
+    once: bool = False,
+    run: RunOption = None,
+) -> Any:
+    """Declare that a function of a service may be called from outside.
+
+    Args:
+        function: The function, when it is used without parentheses.
+        name: Name on the wire, if it should not be the function's own.
+        idempotent: Calling it twice does no harm, so it may be sent again when it is unknown
+            whether it was executed.
+        once: Execute it once per session, even if it is sent again.
+        run: "loop", "thread" or "process". An `async def` runs on the event loop, a `def` in a
+            worker thread unless this says otherwise.
+
+    Raises:
+        ConfigurationError: It was put on something that is not a function.
+    """
+    declaration = MethodDeclaration(name, idempotent, once, run)
+    if function is None:
+        return functools.partial(_declare, declaration)
+    return _declare(declaration, function)
+
+
+def _declare(declaration: MethodDeclaration, function: Any) -> Any:
+    if isinstance(function, (staticmethod, classmethod)):
+        kind = type(function).__name__
+        raise ConfigurationError(
+            f"@method is above @{kind} on {function.__name__}; swap the two lines"
+        )
+    if isinstance(function, (property, type)) or not callable(function):
+        raise ConfigurationError(
+            f"@method belongs on a function, not on a {type(function).__name__}"
+            + ("; write @method(...) with keyword arguments" if isinstance(function, str) else "")
+        )
+    try:
+        setattr(function, _ATTRIBUTE, declaration)
+    except AttributeError as exc:
+        raise ConfigurationError(
+            f"@method cannot mark {function!r}; wrap it in a function of your own"
+        ) from exc
+    return function
+
+
+def declaration_of(function: object) -> MethodDeclaration | None:
+    """Return what `@method` wrote down for a function (or a bound method of it), or None."""
+    found = getattr(getattr(function, "__func__", function), _ATTRIBUTE, None)
+    return found if isinstance(found, MethodDeclaration) else None

@@ -1,0 +1,302 @@
+"""One method as both sides see it: name, options, and typed encoding of what it takes and gives.
+
+This module owns `MethodSpec` and how it is made from a function. It does not know classes
+(`service` collects their methods), nor who calls or runs a method.
+
+Spec: protocol.md, "Methods" and "Arguments".
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from framerpc.contract import values
+from framerpc.contract.arguments import ArgumentsCodec
+from framerpc.contract.declaration import MethodDeclaration, declaration_of
+from framerpc.contract.signature import read_signature
+from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framerpc.contract.declaration import RunOption
+    from framerpc.contract.signature import Parameter, Signature
+    from framerpc.contract.values import Buffer, Decode
+
+__all__ = ["RESERVED_PREFIX", "MethodSpec", "Run", "check_name", "function_spec", "resolve_run"]
+
+Run: TypeAlias = Literal["loop", "thread", "process"]
+"""Where a method runs: on the event loop, in a worker thread, in a worker process."""
+
+_NAME: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+_LONGEST_NAME: Final = 255  # bytes of UTF-8; protocol.md, "Limits"
+RESERVED_PREFIX: Final = "framerpc/"
+"""Names of the framework's own methods begin with it."""
+
+
+class MethodSpec:
+    """What is known about one method. Not to be changed; may be used from any thread.
+
+    Attributes:
+        name: Name on the wire, "Greeter/greet" or "add".
+        attribute: Name of the Python function, "greet".
+        doc: Its docstring.
+        signature: As text, for people.
+        idempotent: It may be sent again without harm.
+        once: It is executed at most once per session, also when it is sent again.
+        run: Where it runs.
+        streams_in: One of its arguments is a stream.
+        streams_out: Its result is a stream.
+        parameters: What it takes, without `self`.
+        result: Type of its result, of an item if that is a stream.
+        service_doc: The docstring of its service, or None if it is a bare function.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_decode_item",
+        "_decode_result",
+        "attribute",
+        "doc",
+        "idempotent",
+        "name",
+        "once",
+        "parameters",
+        "result",
+        "run",
+        "service_doc",
+        "signature",
+        "streams_in",
+        "streams_out",
+    )
+
+    def __init__(  # one place that fills everything in
+        self,
+        name: str,
+        attribute: str,
+        doc: str,
+        signature: Signature,
+        run: Run,
+        *,
+        idempotent: bool,
+        once: bool,
+        service_doc: str | None = None,
+    ) -> None:
+        self.name = name
+        self.attribute = attribute
+        self.doc = doc
+        self.signature = signature.text
+        self.service_doc = service_doc
+        self.idempotent = idempotent
+        self.once = once
+        self.run: Run = run
+        self.streams_in = signature.stream is not None
+        self.streams_out = signature.streams_out
+        self.parameters: tuple[Parameter, ...] = signature.parameters
+        self.result: Any = signature.result
+        self._arguments = ArgumentsCodec(name, signature.parameters)
+        self._decode_result: Decode | None = None
+        self._decode_item: Decode | None = None
+
+    def __repr__(self) -> str:
+        return f"<MethodSpec {self.name}{self.signature}>"
+
+    def encode_arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bytes, Any | None]:
+        """Encode what the caller wrote. Types are left to the receiver.
+
+        Returns:
+            The body, and the argument that is a stream, or None.
+
+        Raises:
+            InvalidArgument: The arguments do not bind to the parameters, or one of them cannot
+                be encoded; the text names it.
+        """
+        return self._arguments.encode(args, kwargs)
+
+    def decode_arguments(
+        self, body: Buffer, stream: Any | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Decode a body into `args, kwargs` for the handler.
+
+        Arguments that were not sent are not in there: Python supplies the defaults.
+
+        Args:
+            body: The encoded arguments.
+            stream: What to pass for the parameter that is a stream.
+
+        Raises:
+            InvalidArgument: The body does not fit; the text names the field.
+        """
+        return self._arguments.decode(body, stream)
+
+    def encode_result(self, value: object) -> bytes:
+        """Encode what the handler returned, or one item of it if the result is a stream.
+
+        Raises:
+            InvalidResult: It cannot be encoded.
+        """
+        try:
+            return values.encode(value)
+        except Exception as exc:
+            text = values.explain_unencodable(exc)
+            raise self._bad_result(f"the {self._result_word} cannot be encoded: {text}") from exc
+
+    def decode_result(self, body: Buffer) -> Any:
+        """Decode a result, or one item of it if the result is a stream.
+
+        Raises:
+            InvalidResult: It does not fit the declaration.
+        """
+        decode = self._decode_result
+        if decode is None:
+            decode = self._decode_result = values.decoder(self.result)
+        try:
+            return decode(body)
+        except Exception as exc:
+            place, text = values.explain(exc)
+            where = f"{self._result_word}{place}"
+            raise self._bad_result(f"{where} is not what the method declares: {text}") from exc
+
+    def encode_item(self, value: object) -> bytes:
+        """Encode one item of the argument that is a stream.
+
+        Raises:
+            InvalidArgument: It cannot be encoded.
+        """
+        try:
+            return values.encode(value)
+        except Exception as exc:
+            raise self._bad_item("", values.explain_unencodable(exc)) from exc
+
+    def decode_item(self, body: Buffer) -> Any:
+        """Decode one item of the argument that is a stream.
+
+        Raises:
+            InvalidArgument: It does not fit the declaration.
+        """
+        decode = self._decode_item
+        if decode is None:
+            kind = next((each.annotation for each in self.parameters if each.stream), Any)
+            decode = self._decode_item = values.decoder(kind)
+        try:
+            return decode(body)
+        except Exception as exc:
+            raise self._bad_item(*values.explain(exc)) from exc
+
+    @property
+    def _result_word(self) -> str:
+        return "item" if self.streams_out else "result"
+
+    def _bad_result(self, detail: str) -> InvalidResult:
+        error = InvalidResult(detail)
+        error.method = self.name
+        return error
+
+    def _bad_item(self, place: str, text: str) -> InvalidArgument:
+        stream = next((each.name for each in self.parameters if each.stream), "stream")
+        error = InvalidArgument(f"an item of {stream}{place}: {text}")
+        error.method = self.name
+        return error
+
+
+def function_spec(
+    function: Callable[..., Any],
+    name: str | None = None,
+    *,
+    idempotent: bool | None = None,
+    once: bool | None = None,
+    run: RunOption = None,
+    internal: bool = False,
+) -> MethodSpec:
+    """Make the spec of a bare function; what is not given comes from its `@method`, if any.
+
+    Args:
+        function: A function, a bound method, a partial, or an object with `__call__`.
+        name: Name on the wire; the function's own by default.
+        idempotent: It may be sent again without harm.
+        once: It is executed at most once per session.
+        run: Where it runs.
+        internal: The name may begin with "framerpc/".
+
+    Raises:
+        ConfigurationError: It cannot be a method; the text says why.
+    """
+    declared = declaration_of(function) or MethodDeclaration()
+    attribute = str(getattr(function, "__name__", "") or type(function).__name__)
+    name = name or declared.name or attribute
+    check_name(name, internal=internal)
+    signature = read_signature(function, attribute)
+    if signature.parameters and _wants_self(function, signature.parameters[0].name):
+        raise ConfigurationError(
+            f"{function.__qualname__} belongs to a class: decorate the class with "
+            "@framerpc.service and pass an instance to the server, or pass a bound method"
+        )
+    return MethodSpec(
+        name,
+        attribute,
+        inspect.getdoc(function) or "",
+        signature,
+        resolve_run(run or declared.run, signature, function, attribute),
+        idempotent=declared.idempotent if idempotent is None else idempotent,
+        once=declared.once if once is None else once,
+    )
+
+
+def _wants_self(function: Callable[..., Any], first: str) -> bool:
+    """Tell whether a function was taken out of a class that nobody made an instance of."""
+    home = getattr(function, "__qualname__", "").rpartition(".")[0]
+    return first == "self" and bool(home) and not home.endswith("<locals>")
+
+
+def check_name(name: str, *, internal: bool = False) -> None:
+    """Make sure that a method may have this name on the wire.
+
+    Raises:
+        ConfigurationError: It may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} cannot name a method: letters, digits, `_`, `.`, `-` and one `/` can; "
+            "give another with name=..."
+        )
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"a method name takes at most {_LONGEST_NAME} bytes, {name[:40]!r}… is longer"
+        )
+    if name.startswith(RESERVED_PREFIX) and not internal:
+        raise ConfigurationError(
+            f"{name!r}: names that begin with {RESERVED_PREFIX!r} are reserved"
+        )
+
+
+def resolve_run(
+    wanted: RunOption, signature: Signature, function: Callable[..., Any], label: str
+) -> Run:
+    """Decide where a method runs: `async def` on the loop, `def` in a thread unless told.
+
+    Raises:
+        ConfigurationError: It cannot run where it was told to.
+    """
+    if wanted not in (None, "loop", "thread", "process"):
+        raise ConfigurationError(
+            f'{label}: run={wanted!r} is none of "loop", "thread" and "process"'
+        )
+    if signature.asynchronous:
+        if wanted not in (None, "loop"):
+            raise ConfigurationError(f"{label} is asynchronous, so it cannot run in a {wanted}")
+        return "loop"
+    if wanted == "process":
+        if signature.streams_out or signature.stream is not None:
+            raise ConfigurationError(f"{label} has a stream, which cannot cross into a process")
+        if "<lambda>" in getattr(function, "__qualname__", ""):
+            raise ConfigurationError(f"{label} is a lambda, which a worker process cannot import")
+    if wanted == "loop" and (signature.streams_out or signature.stream is not None):
+        raise ConfigurationError(
+            f"{label} iterates a stream in a plain def, which would block the event loop; "
+            "make it an async def"
+        )
+    return wanted or "thread"

@@ -1,0 +1,351 @@
+"""The catalogue of frames: what each kind carries, and how it is written.
+
+A frame is a msgpack array that starts with its kind. The classes below are the catalogue:
+their fields, in order, are the frame's fields, and their annotations are what a receiver
+checks. Reading is `unpackb`, then a conversion into the class (types and ranges are checked
+there, fields that a later version adds at the end are ignored). Writing is `encode`.
+
+Spec: protocol.md, "Frames"; a test compares its table with this catalogue.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from framerpc.codecs import packb, unpackb
+from framerpc.errors import Executed, RemoteProtocolError
+from framerpc.protocol.framing import PREFIX
+
+__all__ = [
+    "CATALOGUE",
+    "EXECUTED",
+    "KNOWN_FLAGS",
+    "MAX_CREDIT",
+    "MAX_ID",
+    "OPTIONAL_KINDS",
+    "PART_SIZE",
+    "REQUIRED_KINDS",
+    "Cancel",
+    "CancelReason",
+    "Close",
+    "Credit",
+    "End",
+    "Error",
+    "Flag",
+    "Frame",
+    "Goaway",
+    "Hello",
+    "Item",
+    "Kind",
+    "Notify",
+    "Outcome",
+    "Part",
+    "Ping",
+    "Pong",
+    "Receipt",
+    "Request",
+    "Response",
+    "Welcome",
+    "decode",
+    "encode",
+    "part_header",
+]
+
+
+class Kind(enum.IntEnum):
+    """The first element of every frame."""
+
+    __hash__ = int.__hash__  # in C: enum's own is a Python function, and this is a hot key
+
+    HELLO = 1
+    WELCOME = 2
+    CLOSE = 3
+    GOAWAY = 4
+    PING = 5
+    PONG = 6
+    REQUEST = 8
+    RESPONSE = 9
+    ERROR = 10
+    CANCEL = 11
+    RECEIPT = 12
+    ITEM = 13
+    END = 14
+    CREDIT = 15
+    NOTIFY = 16
+    PART = 17
+
+
+REQUIRED_KINDS: Final = range(64)
+"""A receiver that does not know one of these closes the connection."""
+OPTIONAL_KINDS: Final = range(64, 128)
+"""A receiver that does not know one of these ignores it."""
+
+MAX_ID: Final = 2**31 - 1
+MAX_CREDIT: Final = 2**31 - 1
+PART_SIZE: Final = 64 * 1024
+"""Bodies up to this many bytes travel inside their frame, longer ones in parts of this size.
+
+64 KiB keeps what stands behind a part waiting for less than a millisecond on a gigabit link."""
+
+
+class Flag(enum.IntFlag):
+    """What a REQUEST asks for. Bits above the eighth are ignored by those who do not know them."""
+
+    WANTS_STREAM = 1
+    SENDS_STREAM = 2
+
+
+KNOWN_FLAGS: Final = int(Flag.WANTS_STREAM | Flag.SENDS_STREAM)
+
+
+class CancelReason(enum.IntEnum):
+    """Why a caller gives a call up."""
+
+    CANCELLED = 0
+    DEADLINE = 1
+
+
+class Outcome(enum.IntEnum):
+    """What became of a call that was cancelled."""
+
+    STOPPED = 0
+    FINISHED = 1
+    STILL_RUNNING = 2
+
+
+EXECUTED: Final[tuple[Executed, ...]] = ("no", "maybe", "yes")
+"""How an ERROR frame numbers the answers."""
+
+_Uint: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+_Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+_Credit: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CREDIT)]
+_Options: TypeAlias = dict[str, Any]
+_Body: TypeAlias = bytes | _Uint
+"""The body itself, or its size if it follows in parts."""
+
+
+class _Frame(msgspec.Struct, array_like=True, gc=False):
+    """What all frames share; `gc=False` because no frame can be part of a cycle."""
+
+    def __repr__(self) -> str:
+        """Return the frame in one short line, whatever its body."""
+        fields = (f"{name}={_short(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, (bytes, bytearray)) and len(value) > _SHOWN:
+        return f"<{len(value)} bytes>"
+    text = repr(value)
+    return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
+
+
+_SHOWN: Final = 32
+
+
+class Hello(_Frame, tag=Kind.HELLO.value):
+    """The client's greeting."""
+
+    options: _Options
+
+
+class Welcome(_Frame, tag=Kind.WELCOME.value):
+    """The server's answer to it."""
+
+    options: _Options
+
+
+class Close(_Frame, tag=Kind.CLOSE.value):
+    """The last frame of a connection, and why."""
+
+    code: _Uint
+    reason: str
+    details: _Options | None
+
+
+class Goaway(_Frame, tag=Kind.GOAWAY.value):
+    """No new calls, please; those in flight may finish."""
+
+    reason: str
+    grace_ms: _Uint
+
+
+class Ping(_Frame, tag=Kind.PING.value):
+    """Are you there?"""
+
+    nonce: _Uint
+    info: _Options | None
+
+
+class Pong(_Frame, tag=Kind.PONG.value):
+    """Yes."""
+
+    nonce: _Uint
+    info: _Options | None
+
+
+class Request(_Frame, tag=Kind.REQUEST.value):
+    """A call that wants an answer."""
+
+    id: _Id
+    flags: _Uint
+    method: str
+    timeout_ms: _Uint | None
+    headers: _Options | None
+    body: _Body
+
+
+class Response(_Frame, tag=Kind.RESPONSE.value):
+    """The result of a call. Ends it."""
+
+    id: _Id
+    body: _Body
+
+
+class Error(_Frame, tag=Kind.ERROR.value):
+    """A call, or the stream that its caller sends, ended badly."""
+
+    id: _Id
+    status: _Uint
+    executed: Annotated[int, msgspec.Meta(ge=0, le=2)]
+    detail: str
+    details: _Options | None
+
+
+class Cancel(_Frame, tag=Kind.CANCEL.value):
+    """The caller gives the call up."""
+
+    id: _Id
+    reason: _Uint
+
+
+class Receipt(_Frame, tag=Kind.RECEIPT.value):
+    """What became of a call that was given up. Ends it."""
+
+    id: _Id
+    outcome: Annotated[int, msgspec.Meta(ge=0, le=2)]
+
+
+class Item(_Frame, tag=Kind.ITEM.value):
+    """One item of a stream."""
+
+    id: _Id
+    body: _Body
+
+
+class End(_Frame, tag=Kind.END.value):
+    """No more items. From the callee it ends the call."""
+
+    id: _Id
+
+
+class Credit(_Frame, tag=Kind.CREDIT.value):
+    """The consumer of a stream has room for more."""
+
+    id: _Id
+    bytes: _Credit
+
+
+class Notify(_Frame, tag=Kind.NOTIFY.value):
+    """A call that wants no answer."""
+
+    id: _Id
+    method: str
+    headers: _Options | None
+    body: _Body
+
+
+class Part(_Frame, tag=Kind.PART.value):
+    """A piece of a long body."""
+
+    id: _Id
+    chunk: bytes
+
+
+Frame: TypeAlias = (
+    Hello
+    | Welcome
+    | Close
+    | Goaway
+    | Ping
+    | Pong
+    | Request
+    | Response
+    | Error
+    | Cancel
+    | Receipt
+    | Item
+    | End
+    | Credit
+    | Notify
+    | Part
+)
+
+CATALOGUE: Final[dict[int, type[Frame]]] = {
+    Kind.HELLO.value: Hello,
+    Kind.WELCOME.value: Welcome,
+    Kind.CLOSE.value: Close,
+    Kind.GOAWAY.value: Goaway,
+    Kind.PING.value: Ping,
+    Kind.PONG.value: Pong,
+    Kind.REQUEST.value: Request,
+    Kind.RESPONSE.value: Response,
+    Kind.ERROR.value: Error,
+    Kind.CANCEL.value: Cancel,
+    Kind.RECEIPT.value: Receipt,
+    Kind.ITEM.value: Item,
+    Kind.END.value: End,
+    Kind.CREDIT.value: Credit,
+    Kind.NOTIFY.value: Notify,
+    Kind.PART.value: Part,
+}
+_convert: Final = msgspec.convert
+
+
+def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
+    """Return the frame that `frame` holds, or None for an unknown one that may be ignored.
+
+    Raises:
+        RemoteProtocolError: It is no frame of this protocol.
+    """
+    fields = unpackb(frame)
+    try:
+        kind = fields[0]
+        known = CATALOGUE[kind] if type(kind) is int else None
+        if known is not None:
+            return _convert(fields, known)
+    except (msgspec.ValidationError, KeyError, IndexError, TypeError) as exc:
+        _refuse(fields, exc)
+    else:
+        _refuse(fields)
+    return None
+
+
+def _refuse(fields: Any, cause: Exception | None = None) -> None:
+    """Ignore an unknown optional frame; raise for everything else."""
+    if not isinstance(fields, list) or not fields or type(fields[0]) is not int:  # pyright: ignore[reportUnknownArgumentType]
+        raise RemoteProtocolError("a frame is not an array that starts with its kind") from cause
+    kind: int = fields[0]
+    if kind in CATALOGUE:
+        raise RemoteProtocolError(f"a bad {Kind(kind).name} frame: {cause}") from cause
+    if kind not in OPTIONAL_KINDS:
+        raise RemoteProtocolError(f"an unknown frame of kind {kind}, which must not be ignored")
+
+
+def encode(*fields: Any) -> bytes:
+    """Return the frame with these fields (the kind first), with its length prefix."""
+    payload = packb(fields)
+    return PREFIX.pack(len(payload)) + payload
+
+
+def part_header(call_id: int, size: int) -> bytes:
+    """Return what stands before the `size` bytes of a PART frame, so that they need no copy."""
+    if size < 2**16:
+        after_id = b"\xc5" + size.to_bytes(2, "big")
+    else:
+        after_id = b"\xc6" + size.to_bytes(4, "big")
+    start = b"\x93" + bytes((Kind.PART.value,)) + packb(call_id) + after_id
+    return PREFIX.pack(len(start) + size) + start

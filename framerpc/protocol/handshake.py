@@ -1,0 +1,171 @@
+"""The greeting: preamble, what each side announces, what they agree on.
+
+Spec: protocol.md, "Preamble" and "Handshake".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
+
+import msgspec
+
+from framerpc.errors import CloseCode, RemoteProtocolError
+
+__all__ = [
+    "MINIMUM",
+    "MINIMUM_EARLY",
+    "PREAMBLE",
+    "VERSION",
+    "Announced",
+    "Greeting",
+    "Reply",
+    "check_preamble",
+    "parse_greeting",
+    "parse_reply",
+]
+
+VERSION: Final = 1
+PREAMBLE: Final = b"\x89FRPC\r\n" + bytes([VERSION])
+"""Cannot be HTTP (no letter first) nor TLS (not 0x16), and shows a link that mangles bytes."""
+
+MINIMUM_EARLY: Final = 16 * 1024
+"""Bytes behind its HELLO that a client may send before it is welcomed, at any server."""
+
+_Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+
+
+class Announced(msgspec.Struct, frozen=True, gc=False):
+    """The limits that one side tells the other: what it is ready to receive.
+
+    Attributes:
+        frame: Longest frame, in bytes.
+        message: Longest body, in bytes.
+        calls: Calls in flight.
+        window: Bytes of items sent before any were consumed.
+    """
+
+    frame: Annotated[int, msgspec.Meta(ge=65_600, le=2**32 - 1)] = 65_600
+    message: Annotated[int, msgspec.Meta(ge=65_536, le=2**53 - 1)] = 65_536
+    calls: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 16
+    window: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 65_536
+
+
+MINIMUM: Final = Announced()
+"""What every peer accepts; to be assumed until it has announced its own limits."""
+
+
+class Greeting(msgspec.Struct, kw_only=True, frozen=True):
+    """Options of HELLO. Keys that a later version adds are ignored.
+
+    Attributes:
+        versions: Major versions that the client speaks.
+        agent: Name and version of the software, for logs.
+        token: Credentials, or None.
+        limits: What the client is ready to receive.
+        ping_ms: Longest silence that the client wants, in milliseconds.
+        features: Optional features that the client knows.
+        session: Reserved for sessions that outlive a connection.
+    """
+
+    versions: Annotated[list[int], msgspec.Meta(min_length=1, max_length=16)]
+    agent: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    token: str | None = None
+    limits: Announced = MINIMUM
+    ping_ms: _Ms = 20_000
+    features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
+    session: bytes | None = None
+
+
+class Reply(msgspec.Struct, kw_only=True, frozen=True):
+    """Options of WELCOME. Keys that a later version adds are ignored.
+
+    Attributes:
+        version: The major version to speak.
+        agent: Name and version of the software, for logs.
+        limits: What the server is ready to receive.
+        ping_ms: Longest silence that the server wants, in milliseconds.
+        features: The optional features that both know.
+        instance: Names this run of the server; another one after a restart.
+        peer: The client's address as the server sees it.
+    """
+
+    version: int
+    agent: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    limits: Announced = MINIMUM
+    ping_ms: _Ms = 20_000
+    features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
+    instance: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    peer: Annotated[str, msgspec.Meta(max_length=255)] = ""
+
+
+def check_preamble(received: bytes) -> None:
+    """Refuse a stranger as early as its bytes show that it is one.
+
+    Args:
+        received: The first bytes, at most as many as the preamble has.
+
+    Raises:
+        RemoteProtocolError: They are not the start of our preamble. With close code VERSION
+            if the peer speaks framerpc in a version that we do not know.
+    """
+    length = len(received)
+    if received == PREAMBLE[:length]:
+        return
+    if received[: len(PREAMBLE) - 1] == PREAMBLE[: length if length < len(PREAMBLE) else -1]:
+        raise RemoteProtocolError(
+            f"the peer speaks framerpc version {received[-1]}, we speak {VERSION}",
+            CloseCode.VERSION,
+        )
+    raise RemoteProtocolError(f"the peer does not speak framerpc{_guess(received)}")
+
+
+def _guess(received: bytes) -> str:
+    """Say what the bytes look like, for the person who dialled the wrong port."""
+    if received[:1] == b"\x16":
+        return ": this looks like TLS; use a tls:// address on both sides"
+    if received[:4] in {b"GET ", b"POST", b"HEAD", b"PUT ", b"HTTP", b"OPTI", b"PRI "}:
+        return ": this looks like HTTP"
+    if received[:4] == b"SSH-":
+        return ": this looks like SSH"
+    if received[:2] == b"\x15\x03":
+        return ": the peer answered with a TLS alert; use a tls:// address on both sides"
+    return f": it began with {received!r}"
+
+
+_Options = TypeVar("_Options", Greeting, Reply)
+
+
+def _parse(options: dict[str, Any], into: type[_Options], name: str) -> _Options:
+    try:
+        return msgspec.convert(options, into)
+    except (msgspec.ValidationError, RecursionError) as exc:
+        raise RemoteProtocolError(f"bad options in {name}: {exc}") from exc
+
+
+def parse_greeting(options: dict[str, Any]) -> Greeting:
+    """Return the options of a HELLO.
+
+    Raises:
+        RemoteProtocolError: They are malformed, or no common version is offered.
+    """
+    greeting = _parse(options, Greeting, "HELLO")
+    if VERSION not in greeting.versions:
+        offered = ", ".join(map(str, greeting.versions))
+        raise RemoteProtocolError(
+            f"the client offers the versions {offered}, we speak {VERSION}", CloseCode.VERSION
+        )
+    return greeting
+
+
+def parse_reply(options: dict[str, Any]) -> Reply:
+    """Return the options of a WELCOME.
+
+    Raises:
+        RemoteProtocolError: They are malformed, or name a version that we did not offer.
+    """
+    reply = _parse(options, Reply, "WELCOME")
+    if reply.version != VERSION:
+        raise RemoteProtocolError(
+            f"the server chose version {reply.version}, we offered {VERSION}", CloseCode.VERSION
+        )
+    return reply

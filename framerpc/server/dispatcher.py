@@ -1,0 +1,206 @@
+"""The registry of methods, and for each the Handler that runs it.
+
+A Handler here decodes the arguments, runs the function where its declaration says (on the
+loop, in a thread, in a process), and encodes what it returns. Only what was registered can be
+called: a name is looked up whole, never taken apart. It knows no connection; what an exception
+means on the wire is decided in `failure`.
+
+Spec: protocol.md, "Arguments and results".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, chain
+from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
+from framerpc.protocol.frames import Flag
+from framerpc.server.threads import blocking_iterator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from framerpc.call import Buffer
+    from framerpc.contract.service import MethodSpec
+    from framerpc.server.workers import Workers
+
+__all__ = ["Dispatcher", "Method"]
+
+
+class Method:
+    """A registered method.
+
+    Attributes:
+        spec: Its declaration.
+        handler: Runs it, interceptors included.
+        flags: The flags a REQUEST for it must carry.
+    """
+
+    __slots__ = ("flags", "handler", "spec")
+
+    def __init__(self, spec: MethodSpec, handler: Handler) -> None:
+        self.spec = spec
+        self.handler = handler
+        self.flags = int(
+            spec.streams_out * Flag.WANTS_STREAM | spec.streams_in * Flag.SENDS_STREAM
+        )
+
+    def __repr__(self) -> str:
+        return f"<Method {self.spec.name}{self.spec.signature}>"
+
+
+class Dispatcher:
+    """All methods of one server, by name.
+
+    Args:
+        interceptors: Around every handler; the first is the outermost.
+        workers: The threads and processes of the server.
+    """
+
+    def __init__(self, interceptors: tuple[Interceptor, ...], workers: Workers) -> None:
+        self.methods: dict[str, Method] = {}
+        self._interceptors = interceptors
+        self._workers = workers
+
+    def add(self, spec: MethodSpec, function: Callable[..., Any]) -> None:
+        """Register one method.
+
+        Raises:
+            ConfigurationError: The name is taken, or the method cannot run as declared.
+        """
+        if spec.name in self.methods:
+            raise ConfigurationError(
+                f"two methods are named {spec.name!r}; give one of them another name"
+            )
+        handler = self._handler(spec, function)
+        self.methods[spec.name] = Method(spec, chain(self._interceptors, handler))
+
+    def specs(self) -> Iterable[MethodSpec]:
+        """Return the declarations of all methods."""
+        return [method.spec for method in self.methods.values()]
+
+    def _handler(self, spec: MethodSpec, function: Callable[..., Any]) -> Handler:
+        if spec.run == "process":
+            return self._workers.process_handler(spec, function)
+        if spec.run == "thread":
+            return _in_thread(spec, function, self._workers)
+        if spec.streams_out:
+            return _stream_on_loop(spec, function)
+        return _on_loop(spec, function)
+
+
+def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
+    """Return the Handler of a method that runs on the loop and has one result."""
+    decode, encode, streams_in = spec.decode_arguments, spec.encode_result, spec.streams_in
+    waits = inspect.iscoroutinefunction(function)  # not with `run="loop"` on a plain `def`
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        if streams_in:
+            args, kwargs = _with_stream(spec, body)
+        else:
+            args, kwargs = decode(body)
+        context.started = context.now()
+        result = function(*args, **kwargs)
+        if waits:
+            result = await result
+        try:
+            return encode(result)
+        except InvalidResult as exc:
+            exc.method = ""  # ours, not one of a call that the handler made
+            raise
+
+    return handle
+
+
+def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
+    """Return the Handler of a method that is an asynchronous generator."""
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        args, kwargs = _with_stream(spec, body)
+        context.started = context.now()
+        items = function(*args, **kwargs)
+        if inspect.isawaitable(items):  # an `async def` that returns an iterator
+            items = await items
+        return Stream(_Encoded(items, spec.encode_result))
+
+    return handle
+
+
+def _in_thread(spec: MethodSpec, function: Callable[..., Any], workers: Workers) -> Handler:
+    """Return the Handler of a plain `def`: it may block, so it runs in a worker thread."""
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        args, kwargs = _with_stream(spec, body, blocking=True)
+        if spec.streams_out:
+            return Stream(workers.threads.stream(context, function, args, kwargs, spec.encode_result))
+        result = await workers.threads.run(context, function, args, kwargs)
+        try:
+            return spec.encode_result(result)
+        except InvalidResult as exc:
+            exc.method = ""  # as above
+            raise
+
+    return handle
+
+
+def _with_stream(
+    spec: MethodSpec, body: Body, *, blocking: bool = False
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Decode arguments of which one may be a stream."""
+    if not isinstance(body, Stream):
+        return spec.decode_arguments(body)
+    items: Any = _Decoded(body.items, spec.decode_item)
+    if blocking:
+        items = blocking_iterator(items, asyncio.get_running_loop())
+    return spec.decode_arguments(body.head, items)
+
+
+class _Encoded(AsyncIterator["Buffer"]):
+    """The items of a handler's stream, encoded as they are asked for."""
+
+    __slots__ = ("_encode", "_items")
+
+    def __init__(self, items: Any, encode: Callable[[Any], bytes]) -> None:
+        self._items = aiter(items)
+        self._encode = encode
+
+    async def __anext__(self) -> Buffer:
+        item = await anext(self._items)
+        try:
+            return self._encode(item)
+        except InvalidResult as exc:
+            exc.method = ""
+            raise
+
+    async def aclose(self) -> None:
+        """Close the handler's generator: its `finally` runs."""
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class _Decoded(AsyncIterator[Any]):
+    """The items of the caller's stream, as the types that were declared."""
+
+    __slots__ = ("_decode", "_items")
+
+    def __init__(self, items: AsyncIterator[Buffer], decode: Callable[[Buffer], Any]) -> None:
+        self._items = items
+        self._decode = decode
+
+    async def __anext__(self) -> Any:
+        body = await anext(self._items)
+        try:
+            return self._decode(body)
+        except InvalidArgument as exc:
+            exc.method = ""  # raised by this call, not by one that the handler made
+            raise
+
+    async def aclose(self) -> None:
+        """Take no more items."""
+        close = getattr(self._items, "aclose", None)
+        if close is not None:
+            await close()

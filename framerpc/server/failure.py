@@ -1,0 +1,202 @@
+"""What went wrong in a handler, as an ERROR frame says it: the one border for exceptions.
+
+Three kinds cross. A declared error crosses by name and fields. A framework error that was
+raised here to refuse the call (in `authorize`, an interceptor, the decoding of arguments, or
+freshly by the handler) crosses as its status. Everything else, and a framework error that
+belongs to a call which the handler made itself, becomes INTERNAL with an error id that also
+stands in the log: an inner failure is never taken for an outer one.
+
+Spec: protocol.md, "Errors".
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from framerpc.contract.declared import declared_name, encode_error
+from framerpc.errors import (
+    CallError,
+    DeadlineExceeded,
+    FrameRPCError,
+    InvalidResult,
+    MessageTooLarge,
+    RemoteError,
+    Status,
+)
+from framerpc.protocol.frames import EXECUTED
+
+if TYPE_CHECKING:
+    from framerpc.call import CallContext
+    from framerpc.errors import Executed
+
+__all__ = ["Failure", "WorkerFailed", "describe", "times"]
+
+_logger: Final = logging.getLogger("framerpc.server")
+
+_LONGEST_DETAIL: Final = 4096
+"""Characters of an error's text that cross; a log line, not a document."""
+
+
+class Failure:
+    """The fields of an ERROR frame.
+
+    Attributes:
+        status: How the call ended.
+        executed: Did the work happen, as its number on the wire.
+        detail: In words.
+        details: More data, or None.
+    """
+
+    __slots__ = ("detail", "details", "executed", "status")
+
+    def __init__(
+        self,
+        status: Status,
+        executed: Executed,
+        detail: str,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.status = status
+        self.executed = EXECUTED.index(executed)
+        self.detail = detail[:_LONGEST_DETAIL]
+        self.details = details
+
+    def packed(self) -> list[Any]:
+        """Return the fields as plain values, for the pipe of a worker process."""
+        return [int(self.status), self.executed, self.detail, self.details]
+
+    @classmethod
+    def unpacked(cls, fields: list[Any]) -> Failure:
+        """Return the failure that `packed` took apart."""
+        status, executed, detail, details = fields
+        return cls(Status(status), EXECUTED[executed], detail, details)
+
+
+class WorkerFailed(FrameRPCError):
+    """A method failed in its worker process, or the process did.
+
+    Attributes:
+        failure: How it crosses, traceback included.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return self.failure.detail
+
+
+def describe(exc: BaseException, context: CallContext, *, trusted: bool) -> Failure:
+    """Return how `exc`, raised while `context` was handled, crosses.
+
+    Args:
+        exc: What the handler, an interceptor or the dispatcher raised.
+        context: The call.
+        trusted: The caller may see the traceback.
+    """
+    if isinstance(exc, WorkerFailed):
+        return _in_worker(exc.failure, context, trusted=trusted)
+    executed: Executed = "yes" if context.started else "no"
+    name = declared_name(exc)
+    if name is not None:
+        return _declared(exc, context, trusted=trusted)
+    if isinstance(exc, InvalidResult) and not exc.method:
+        _logger.error("%s returned what it does not declare: %s", context.method, exc.detail)
+        return Failure(Status.INVALID_RESULT, "yes", exc.detail)
+    if isinstance(exc, MessageTooLarge) and exc.executed == "yes" and not exc.method:
+        detail = f"the result is {exc.size} bytes long, the limit is {exc.limit} bytes"
+        details = {"size": exc.size, "limit": exc.limit}
+        return Failure(Status.MESSAGE_TOO_LARGE, "yes", detail, details)
+    if isinstance(exc, DeadlineExceeded) and context.remaining() == 0.0:
+        return Failure(
+            Status.DEADLINE_EXCEEDED,
+            "maybe",
+            "the deadline passed",
+            {"where": times(context, exc.where)},
+        )
+    if isinstance(exc, CallError) and not isinstance(exc, RemoteError):
+        inner = context.started and exc.method
+        if not inner:
+            return Failure(exc.status, executed, exc.detail, _retry_after(exc))
+    return _internal(exc, context, executed, trusted=trusted)
+
+
+def _in_worker(failure: Failure, context: CallContext, *, trusted: bool) -> Failure:
+    """Log what a worker process described, which keeps no log, and hide what it must not tell."""
+    details = failure.details or {}
+    if failure.status == Status.INTERNAL:
+        _logger.error(
+            "%s failed in its worker process, error id %s:\n%s",
+            context.method,
+            details.get("error_id"),
+            details.get("traceback"),
+        )
+        if not trusted:
+            failure.details = {"error_id": details.get("error_id")}
+    elif failure.status != Status.APPLICATION:
+        _logger.warning("%s failed in its worker process: %s", context.method, failure.detail)
+    return failure
+
+
+def _declared(exc: BaseException, context: CallContext, *, trusted: bool) -> Failure:
+    try:
+        name, fields = encode_error(exc)
+    except Exception as cause:  # noqa: BLE001 - a field that cannot be encoded is the service's bug
+        return _internal(cause, context, "yes", trusted=trusted)
+    return Failure(Status.APPLICATION, "yes", "", {"name": name, "fields": fields})
+
+
+def _retry_after(exc: CallError) -> dict[str, Any] | None:
+    if exc.retry_after is None:
+        return None
+    return {"retry_after_ms": int(exc.retry_after * 1000)}
+
+
+def _internal(
+    exc: BaseException, context: CallContext, executed: Executed, *, trusted: bool
+) -> Failure:
+    """Log the exception under a new id, and tell the caller no more than that id."""
+    error_id = secrets.token_hex(8)
+    _logger.error(
+        "%s failed, error id %s: %s", context.method, error_id, type(exc).__name__, exc_info=exc
+    )
+    details: dict[str, Any] = {"error_id": error_id}
+    if trusted:
+        details["traceback"] = "".join(traceback.format_exception(exc))[-_LONGEST_TRACEBACK:]
+    # INTERNAL knows "maybe" and "yes" only: something of ours ran.
+    return Failure(
+        Status.INTERNAL,
+        "maybe" if executed == "no" else "yes",
+        "the handler raised an undeclared error",
+        details,
+    )
+
+
+_LONGEST_TRACEBACK: Final = 32 * 1024
+"""Characters of a traceback that cross, the last ones."""
+
+
+def times(context: CallContext, inner: tuple[tuple[str, float], ...] = ()) -> list[list[Any]]:
+    """Return where the time of a call went: [name, milliseconds] in order, inner calls last."""
+    now = context.now()
+    if not context.started:
+        return [["queue", _ms(now - context.arrived)]]
+    where: list[list[Any]] = [
+        ["queue", _ms(context.started - context.arrived)],
+        ["handler", _ms(now - context.started)],
+    ]
+    where += [
+        [f"in its call {child.method}", _ms(now - child.arrived)]
+        for child in context.children or ()
+        if not child.finished
+    ]
+    where += [[f"there {name}", _ms(spent)] for name, spent in inner]
+    return where
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)

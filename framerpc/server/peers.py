@@ -1,0 +1,303 @@
+"""All clients of one server: who may stay, who they are, and how they leave.
+
+Strangers are bounded before they cost anything: in number, by address, and in time, with one
+timer for all of them. Only then does the application decide, once per connection, who it is.
+
+Spec: protocol.md, "Handshake" and "Drain".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+
+from framerpc.connection.connection import Connection
+from framerpc.connection.sockets import describe_peer, tune
+from framerpc.errors import CloseCode, ConfigurationError, Unauthenticated
+from framerpc.protocol.handshake import VERSION, Reply
+from framerpc.protocol.states import Role
+from framerpc.protocol.wire import Wire, announce
+from framerpc.server.peer import Peer
+from framerpc.version import AGENT
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from framerpc.protocol.handshake import Greeting
+    from framerpc.server.server import Server
+
+__all__ = ["Credentials", "Peers"]
+
+_logger: Final = logging.getLogger("framerpc.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client shows to prove who it is; the argument of `authenticate`.
+
+    Attributes:
+        token: The token it sent, or None. Compare it with `hmac.compare_digest`.
+        address: Where it connects from, for example "tcp://127.0.0.1:50412".
+        scheme: "tcp", "tls", "unix" or "memory".
+        certificate: Its TLS certificate as `ssl.SSLSocket.getpeercert` returns it, if the
+            server asked for one and trusts it.
+        agent: Name and version of its software, as it says.
+    """
+
+    token: str | None = field(repr=False)
+    address: str
+    scheme: str
+    certificate: dict[str, Any] | None
+    agent: str
+
+
+class Peers:
+    """The clients of one server.
+
+    Args:
+        server: Whose.
+        authenticate: Returns the identity of a caller, or raises; None lets everybody in.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        authenticate: Callable[[Credentials], Awaitable[Any] | Any] | None,
+    ) -> None:
+        self.welcome: set[Peer] = set()
+        self.strangers: dict[Peer, None] = {}
+        self.instance = secrets.token_hex(8)
+        self._server = server
+        self._authenticate = authenticate
+        self._by_host: Counter[str] = Counter()
+        self._deadlines: deque[tuple[float, Peer]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._deciding: dict[Peer, asyncio.Task[None]] = {}
+        self._changed: asyncio.Event | None = None
+
+    def factory(self, scheme: str) -> Callable[[], Connection]:
+        """Return what makes a connection of everybody who comes to an address."""
+        loop = asyncio.get_running_loop()
+        server = self._server
+
+        def make() -> Connection:
+            peer = Peer(server, loop)
+            connection = Connection(
+                Wire(Role.SERVER, server.limits),
+                peer,
+                limits=server.limits,
+                keepalive=server.keepalive,
+                endpoint=f"{scheme}://",
+                loop=loop,
+            )
+            peer.connection = connection
+            return connection
+
+        return make
+
+    def decide_by(self, authenticate: Callable[[Credentials], Awaitable[Any] | Any]) -> None:
+        """Set who decides about strangers, once."""
+        if self._authenticate is not None:
+            raise ConfigurationError(
+                "the server has an `authenticate` of its own; a token given from outside would "
+                "replace it"
+            )
+        self._authenticate = authenticate
+
+    # ------------------------------------------------------------------ arriving
+
+    def opened(
+        self, peer: Peer, connection: Connection, transport: asyncio.BaseTransport
+    ) -> None:
+        """Count a stranger, or turn it away without a word."""
+        server = self._server
+        scheme = connection.endpoint.partition(":")[0]
+        peer.address = connection.endpoint = describe_peer(transport, scheme)
+        peer.host = _host(transport)
+        limits = server.limits
+        if (
+            len(self.strangers) >= limits.max_unauthenticated
+            or self._by_host[peer.host] >= limits.max_unauthenticated_per_address > 0
+            and peer.host
+        ):
+            server.counters.turned_away += 1
+            connection.abort("too many strangers")
+            return
+        tune(transport, server.keepalive)
+        self.strangers[peer] = None
+        self._by_host[peer.host] += 1
+        self._watch(peer)
+        server.counters.connections += 1
+
+    def _watch(self, peer: Peer) -> None:
+        """Give a stranger its time: all get the same, so a queue and one timer do."""
+        loop = asyncio.get_running_loop()
+        self._deadlines.append((loop.time() + self._server.limits.handshake_timeout, peer))
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadlines[0][0], self._look)
+
+    def _look(self) -> None:
+        """Send away those who have not said in time who they are."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        now = loop.time()
+        timeout = self._server.limits.handshake_timeout
+        while self._deadlines:
+            due, peer = self._deadlines[0]
+            if peer in self.strangers:
+                # Timers may fire one clock resolution early.
+                if due > now + 0.001:
+                    self._timer = loop.call_at(due, self._look)
+                    return
+                reason = f"the handshake took longer than {timeout:.3g} s"
+                peer.connection.close(CloseCode.HANDSHAKE_TIMEOUT, reason)
+            self._deadlines.popleft()
+
+    def greeted(self, peer: Peer, connection: Connection, greeting: Greeting) -> None:
+        """Decide about a client that introduced itself."""
+        if len(self.welcome) >= self._server.limits.max_connections:
+            most = self._server.limits.max_connections
+            connection.close(CloseCode.BUSY, f"the server has {most} connections already")
+        elif self._server.draining:
+            connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+        elif self._authenticate is None:
+            self._let_in(peer)
+        else:
+            task = asyncio.get_running_loop().create_task(self._decide(peer, greeting))
+            self._deciding[peer] = task
+            task.add_done_callback(lambda _: self._deciding.pop(peer, None))
+
+    async def _decide(self, peer: Peer, greeting: Greeting) -> None:
+        """Ask the application who this is. Whatever it raises is a refusal."""
+        assert self._authenticate is not None  # noqa: S101 - the caller looked
+        connection = peer.connection
+        try:
+            identity = self._authenticate(self._credentials(connection, greeting))
+            if inspect.isawaitable(identity):
+                identity = await identity
+        except Unauthenticated as exc:
+            connection.close(CloseCode.UNAUTHENTICATED, exc.detail or "unknown credentials")
+            return
+        except Exception as exc:
+            # Only `Unauthenticated` says why: anything else may hold a secret.
+            _logger.exception("! %s: authenticate() failed", peer.address, exc_info=exc)
+            connection.close(CloseCode.UNAUTHENTICATED, "the credentials were refused")
+            return
+        peer.identity = identity
+        self._let_in(peer)
+
+    def _credentials(self, connection: Connection, greeting: Greeting) -> Credentials:
+        ssl_object = connection.extra("ssl_object")
+        certificate: dict[str, Any] | None = None
+        if ssl_object is not None:
+            certificate = ssl_object.getpeercert() or None
+        return Credentials(
+            token=greeting.token,
+            address=connection.endpoint,
+            scheme=connection.endpoint.partition(":")[0],
+            certificate=certificate,
+            agent=greeting.agent,
+        )
+
+    def _let_in(self, peer: Peer) -> None:
+        if peer not in self.strangers:
+            return  # it did not wait for us
+        self._no_stranger(peer)
+        self.welcome.add(peer)
+        server = self._server
+        peer.connection.welcome(
+            Reply(
+                version=VERSION,
+                agent=AGENT,
+                limits=announce(server.limits),
+                ping_ms=max(1, int(server.keepalive.interval * 1000)),
+                instance=self.instance,
+                peer=peer.address[:255],
+            )
+        )
+
+    # ------------------------------------------------------------------- leaving
+
+    def lost(self, peer: Peer) -> None:
+        """Forget a client whose connection is gone."""
+        if peer in self.strangers:
+            self._no_stranger(peer)
+        self.welcome.discard(peer)
+        task = self._deciding.pop(peer, None)
+        if task is not None:
+            task.cancel()
+        self.note()
+
+    def _no_stranger(self, peer: Peer) -> None:
+        del self.strangers[peer]
+        self._by_host[peer.host] -= 1
+        if self._by_host[peer.host] <= 0:
+            del self._by_host[peer.host]
+
+    def note(self) -> None:
+        """Wake who waits for the end of calls and connections."""
+        if self._changed is not None:
+            self._changed.set()
+
+    async def drain(self, grace: float) -> None:
+        """Ask all to go, and wait until their calls have ended, at most `grace` seconds."""
+        for peer in list(self.strangers):
+            peer.connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+        for peer in list(self.welcome):
+            peer.connection.goaway("the server is stopping", grace)
+        await self._until(lambda: not any(peer.calls for peer in self.welcome), grace)
+
+    async def close(self) -> None:
+        """End all connections and wait until nothing is left of them."""
+        handlers = [
+            call.task
+            for peer in self.welcome
+            for call in peer.calls.values()
+            if call.task is not None
+        ]
+        for task in handlers:
+            task.cancel()
+        if handlers:
+            await asyncio.wait(handlers, timeout=self._server.limits.cancel_grace)
+        for peer in [*self.welcome, *self.strangers]:
+            peer.connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+        gone = await self._until(lambda: not self.welcome and not self.strangers, _CLOSE_GRACE)
+        if not gone:
+            for peer in [*self.welcome, *self.strangers]:
+                peer.connection.abort("the server is stopping")
+            await self._until(lambda: not self.welcome and not self.strangers, _CLOSE_GRACE)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadlines.clear()
+
+    async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait for a condition that `note` announces; return whether it came true in time."""
+        self._changed = changed = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            return condition()
+        finally:
+            self._changed = None
+        return True
+
+
+_CLOSE_GRACE: Final = 1.0
+"""Seconds for the last bytes of all connections when a server stops."""
+
+
+def _host(transport: asyncio.BaseTransport) -> str:
+    name: Any = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) and name else ""
+
+

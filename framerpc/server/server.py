@@ -1,0 +1,426 @@
+"""The server: what it offers, where it listens, how it starts and how it stops.
+
+Stopping is graceful by default: no new connections, no new calls, those in flight finish
+within the grace, then everything is closed and nothing is left running.
+
+Spec: protocol.md, "Drain".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
+
+from framerpc.call import CallContext
+from framerpc.config import Keepalive, Limits
+from framerpc.connection.addresses import parse_address
+from framerpc.connection.listen import Listener, listen
+from framerpc.contract.service import bound_methods, function_spec
+from framerpc.errors import ConfigurationError
+from framerpc.server.builtin import builtin_methods
+from framerpc.server.dispatcher import Dispatcher
+from framerpc.server.peers import Credentials, Peers
+from framerpc.server.workers import Workers
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+    from types import TracebackType
+
+    from framerpc.call import Body, Handler, Interceptor
+    from framerpc.contract.service import MethodSpec
+    from framerpc.server.peer import Peer
+
+__all__ = ["Counters", "Listening", "Server"]
+
+_logger: Final = logging.getLogger("framerpc.server")
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+_Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a server counted since it was made.
+
+    Attributes:
+        connections: Connections accepted, strangers included.
+        turned_away: Strangers over the bounds, closed without a word.
+        calls: Calls that ended, one-way ones included.
+        failed_calls: Calls that were answered with an error after they had started.
+        refused_calls: Calls that were answered with an error and not started.
+        dropped_notifications: One-way calls that could not run.
+        violations: Connections closed because the client broke the protocol.
+    """
+
+    connections: int = 0
+    turned_away: int = 0
+    calls: int = 0
+    failed_calls: int = 0
+    refused_calls: int = 0
+    dropped_notifications: int = 0
+    violations: int = 0
+
+
+class Server:
+    """Offers the methods of services and functions to clients.
+
+    Args:
+        services: Instances of classes decorated with `framerpc.service`.
+        limits: Bounds on what clients can cost.
+        keepalive: When to suspect a silent client.
+        authenticate: Called once per connection, before anything else, with `Credentials`;
+            returns the caller's identity (any object). Whatever it raises is a refusal; only
+            the text of `Unauthenticated` is told. May be `async`.
+        authorize: Called before every call with its `CallContext`; raises to refuse it, usually
+            `PermissionDenied`. May be `async`.
+        interceptors: Around every call; the first is the outermost. They run inside `authorize`.
+        trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
+
+    Raises:
+        ConfigurationError: A service cannot be registered; the text says which, and why.
+    """
+
+    def __init__(
+        self,
+        *services: object,
+        limits: Limits | None = None,
+        keepalive: Keepalive | None = None,
+        authenticate: Callable[[Credentials], Awaitable[Any] | Any] | None = None,
+        authorize: Callable[[CallContext], Awaitable[None] | None] | None = None,
+        interceptors: Sequence[Interceptor] = (),
+        trusted: bool | Callable[[CallContext], bool] = False,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.keepalive = keepalive or Keepalive()
+        self.counters = Counters()
+        self.draining = False
+        self._trusted = trusted
+        around = tuple(interceptors)
+        if authorize is not None:
+            around = (_authorizing(authorize), *around)
+        self.workers = Workers(self.limits)
+        self.dispatcher = Dispatcher(around, self.workers)
+        self.peers = Peers(self, authenticate)
+        self._listeners: list[Listener] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Event | None = None
+        self._on_start: list[Callable[[], Awaitable[None] | None]] = []
+        self._on_stop: list[Callable[[], Awaitable[None] | None]] = []
+        for spec, function in builtin_methods(self):
+            self.dispatcher.add(spec, function)
+        for service in services:
+            self.add(service)
+
+    def __repr__(self) -> str:
+        where = ", ".join(self.urls) if self._listeners else "not listening"
+        return f"<Server {where}, {len(self.peers.welcome)} clients>"
+
+    # --------------------------------------------------------------- registration
+
+    def add(self, service: object) -> None:
+        """Offer the methods of a service.
+
+        Args:
+            service: An instance of a class decorated with `framerpc.service`.
+
+        Raises:
+            ConfigurationError: It is none, a name is taken, or the wire cannot carry a signature.
+        """
+        for spec, function in bound_methods(service):
+            self.dispatcher.add(spec, function)
+
+    @overload
+    def method(self, function: _Function, /) -> _Function: ...
+    @overload
+    def method(
+        self,
+        *,
+        name: str | None = None,
+        idempotent: bool = False,
+        once: bool = False,
+        run: Literal["loop", "thread", "process"] | None = None,
+    ) -> Callable[[_Function], _Function]: ...
+    def method(
+        self, function: Callable[..., Any] | None = None, /, **options: Any
+    ) -> Any:
+        """Offer a function as a method; use it as a decorator, with or without options.
+
+        Args:
+            function: The function; its name is the method's unless `name` says otherwise.
+            options: As for `framerpc.method`.
+
+        Raises:
+            ConfigurationError: The name is taken, or the wire cannot carry the signature.
+        """
+
+        def register(function: _Function) -> _Function:
+            self.dispatcher.add(function_spec(function, **options), function)
+            return function
+
+        return register if function is None else register(function)
+
+    def require_token(self, authenticate: Callable[[Credentials], Any]) -> None:
+        """Let `authenticate` decide who may connect, as if it had been passed to the constructor.
+
+        Raises:
+            ConfigurationError: Something decides already.
+        """
+        self.peers.decide_by(authenticate)
+
+    def specs(self) -> Iterable[MethodSpec]:
+        """Return the declarations of all methods that can be called."""
+        return self.dispatcher.specs()
+
+    def on_start(self, hook: _Hook) -> _Hook:
+        """Call `hook` before the server listens; use it as a decorator. May be `async`."""
+        self._on_start.append(hook)
+        return hook
+
+    def on_stop(self, hook: _Hook) -> _Hook:
+        """Call `hook` after the last call has ended; use it as a decorator. May be `async`."""
+        self._on_stop.append(hook)
+        return hook
+
+    # ------------------------------------------------------------------ listening
+
+    @property
+    def urls(self) -> list[str]:
+        """Where it listens, as clients can dial it; ports are the real ones."""
+        return [str(listener.address) for listener in self._listeners]
+
+    @property
+    def url(self) -> str:
+        """The first of `urls`.
+
+        Raises:
+            ConfigurationError: It does not listen.
+        """
+        if not self._listeners:
+            raise ConfigurationError(
+                'the server does not listen; use "async with server.listen(url):"'
+            )
+        return self.urls[0]
+
+    def listen(
+        self, *urls: str, tls: ssl.SSLContext | None = None, grace: float = 10.0
+    ) -> Listening:
+        """Listen at these addresses while an `async with` block runs, then drain and close.
+
+        It touches no signal handlers; `serve` and `run` do.
+
+        Args:
+            urls: `tcp://host:port`, `tls://host:port`, `unix:///path`, `memory://name`; port 0
+                takes any free one, see `urls`.
+            tls: The certificate for `tls://`, and whether clients must show one.
+            grace: Seconds that calls in flight get when the block is left.
+
+        Raises:
+            ConfigurationError: On entering: an address is impossible, or it listens already.
+            OSError: On entering: the system refuses an address.
+        """
+        return Listening(self, urls, tls, grace)
+
+    async def start(self, *urls: str, tls: ssl.SSLContext | None = None) -> None:
+        """Listen at these addresses until `close` is called; see `listen`."""
+        if self._loop is not None:
+            raise ConfigurationError("the server listens already; pass all addresses at once")
+        if not urls:
+            raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
+        addresses = [parse_address(url) for url in urls]
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self.draining = False
+        try:
+            for hook in self._on_start:
+                await _call(hook)
+            for address in addresses:
+                factory = self.peers.factory(address.scheme)
+                self._listeners.append(await listen(address, factory, tls=tls))
+        except BaseException:
+            await self.close(grace=0)
+            raise
+        _logger.info("= listening at %s", ", ".join(self.urls))
+
+    async def close(self, grace: float = 10.0) -> None:
+        """Stop: accept nothing more, let calls in flight finish, close. Idempotent.
+
+        Cancelling it stops waiting for calls; they are then cut.
+
+        Args:
+            grace: Seconds that calls in flight get; 0 cancels them at once.
+        """
+        if self._loop is None or self._stopped is None:
+            return
+        if self.draining:
+            await self._stopped.wait()
+            return
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        try:
+            if grace > 0:
+                await self.peers.drain(grace)
+        finally:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        await self.peers.close()
+        await self.workers.close()
+        for hook in self._on_stop:
+            await _call(hook)
+        self._listeners.clear()
+        self._loop = None
+        if self._stopped is not None:
+            self._stopped.set()
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed. Cancelling it only stops waiting."""
+        if self._stopped is None:
+            raise ConfigurationError('the server does not listen; use "await server.serve(url)"')
+        await self._stopped.wait()
+
+    async def serve(
+        self,
+        *urls: str,
+        tls: ssl.SSLContext | None = None,
+        grace: float = 10.0,
+        ready: Callable[[Server], None] | None = None,
+    ) -> None:
+        """Listen until SIGTERM or SIGINT, then drain. A second signal cancels what still runs.
+
+        Args:
+            urls: As for `listen`.
+            tls: As for `listen`.
+            grace: Seconds that calls in flight get.
+            ready: Called once the server listens.
+        """
+        loop = asyncio.get_running_loop()
+        await self.start(*urls, tls=tls)
+        asked = asyncio.Event()
+        closing: list[asyncio.Task[None]] = []
+
+        def on_signal() -> None:
+            if asked.is_set() and closing:
+                _logger.warning("= second signal: calls in flight are cut")
+                closing[0].cancel()
+            asked.set()
+
+        handled = _handle_signals(loop, on_signal)
+        try:
+            if ready is not None:
+                ready(self)
+            done = {loop.create_task(asked.wait()), loop.create_task(self.serve_forever())}
+            try:
+                await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in done:
+                    task.cancel()
+            closing.append(loop.create_task(self.close(grace)))
+            await asyncio.wait(closing)
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+            if not closing:
+                await self.close(0)
+
+    def run(
+        self,
+        *urls: str,
+        tls: ssl.SSLContext | None = None,
+        grace: float = 10.0,
+        ready: Callable[[Server], None] | None = None,
+    ) -> None:
+        """Serve in a loop of its own (uvloop's where there is one) until SIGTERM or SIGINT.
+
+        Args: as for `serve`.
+        """
+        from framerpc.adapters.uvloop import run  # noqa: PLC0415 - only who runs a loop needs it
+
+        run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
+
+    # ------------------------------------------------------------------- in flight
+
+    def trusts(self, context: CallContext) -> bool:
+        """Return whether the caller may see tracebacks."""
+        return self._trusted if isinstance(self._trusted, bool) else self._trusted(context)
+
+    def ended_call(self, peer: Peer) -> None:
+        """Count a call that ended."""
+        self.counters.calls += 1
+        if self.draining and not peer.calls:
+            self.peers.note()
+
+    def statistics(self) -> dict[str, int]:
+        """Return what was counted, and what is there now, by name."""
+        now = {
+            "clients": len(self.peers.welcome),
+            "strangers": len(self.peers.strangers),
+            "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
+        }
+        names = Counters.__dataclass_fields__
+        return {name: int(getattr(self.counters, name)) for name in names} | now
+
+
+class Listening:
+    """A server while it listens: an async context manager that yields the server."""
+
+    def __init__(
+        self, server: Server, urls: tuple[str, ...], tls: ssl.SSLContext | None, grace: float
+    ) -> None:
+        self._server = server
+        self._urls = urls
+        self._tls = tls
+        self._grace = grace
+
+    async def __aenter__(self) -> Server:
+        await self._server.start(*self._urls, tls=self._tls)
+        return self._server
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._server.close(self._grace)
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        """Start without a block; `close` is then up to the caller."""
+        return self.__aenter__().__await__()
+
+
+def _authorizing(authorize: Callable[[CallContext], Awaitable[None] | None]) -> Interceptor:
+    """Return the interceptor that asks `authorize` first."""
+
+    async def ask(context: CallContext, body: Body, proceed: Handler) -> Body:
+        verdict = authorize(context)
+        if inspect.isawaitable(verdict):
+            await verdict
+        return await proceed(context, body)
+
+    return ask
+
+
+async def _call(hook: Callable[[], Awaitable[None] | None]) -> None:
+    result = hook()
+    if inspect.isawaitable(result):
+        await result
+
+
+def _handle_signals(
+    loop: asyncio.AbstractEventLoop, handler: Callable[[], None]
+) -> list[signal.Signals]:
+    """Handle SIGTERM and SIGINT where the platform lets a loop do so; return which."""
+    handled: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, handler)
+        except (NotImplementedError, ValueError, RuntimeError):
+            continue  # Windows, or not the main thread: KeyboardInterrupt ends the loop there
+        handled.append(number)
+    return handled

@@ -1,0 +1,255 @@
+"""The blocking client: the asynchronous one, driven through the portal.
+
+Safe to share between threads: each call waits in the thread that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from framerpc.client.client import Client
+from framerpc.client.client import connect as connect_async
+from framerpc.contract.service import spec_of
+from framerpc.errors import ConfigurationError
+from framerpc.sync.portal import Portal, hold
+from framerpc.sync.results import SyncResultStream, ThreadedIterator
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from framerpc.call import Interceptor
+    from framerpc.client.channel import State
+    from framerpc.client.retry import Wait
+    from framerpc.config import Keepalive, Limits
+    from framerpc.contract.service import MethodSpec
+    from framerpc.protocol.frames import Outcome
+
+__all__ = ["SyncClient", "connect"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def connect(
+    *urls: str,
+    timeout: float | None = 30.0,
+    metadata: Mapping[str, str] | None = None,
+    token: str | Callable[[], str | Awaitable[str]] | None = None,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    keepalive: Keepalive | None = None,
+    reconnect: Wait | None = None,
+    interceptors: Sequence[Interceptor] = (),
+    on_state: Callable[[State], None] | None = None,
+    on_receipt: Callable[[str, Outcome], None] | None = None,
+) -> SyncClient:
+    """Return a blocking client of a server; use it in a `with` block.
+
+    Options as for `framerpc.connect`. Callbacks and interceptors run in the thread of
+    `framerpc.sync`, not in the caller's.
+
+    Raises:
+        ConfigurationError: An address or an option is impossible.
+    """
+    client = connect_async(
+        *urls,
+        timeout=timeout,
+        metadata=metadata,
+        token=token,
+        tls=tls,
+        limits=limits,
+        keepalive=keepalive,
+        reconnect=reconnect,
+        interceptors=interceptors,
+        on_state=on_state,
+        on_receipt=on_receipt,
+    )
+    return SyncClient(client)
+
+
+class SyncClient:
+    """A blocking client of one server. Made by `connect`."""
+
+    def __init__(self, client: Client, portal: Portal | None = None) -> None:
+        self._client = client
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return f"<Sync{repr(self._client)[1:]}"
+
+    def __enter__(self) -> SyncClient:
+        self._portal = portal = hold()
+        try:
+            portal.run(self._client.__aenter__())
+        except BaseException:
+            self._portal = None
+            portal.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End calls in flight and close the connection. Idempotent."""
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            try:
+                portal.run(self._client.close())
+            finally:
+                portal.release()
+
+    def _running(self) -> Portal:
+        if self._portal is None:
+            raise ConfigurationError(
+                'the client is not open; use "with framerpc.sync.connect(url) as client:"'
+            )
+        return self._portal
+
+    def ready(self, timeout: float | None = None) -> None:
+        """Wait until the server has welcomed us; see `Client.ready`."""
+        self._running().run(self._client.ready(timeout))
+
+    @property
+    def state(self) -> State:
+        """Where the connection is."""
+        return self._client.state
+
+    def with_options(
+        self, *, timeout: float | None = -1.0, metadata: Mapping[str, str] | None = None
+    ) -> SyncClient:
+        """Return a view of this client with other options; see `Client.with_options`.
+
+        The view ends with the client: it needs no closing of its own.
+        """
+        return _View(self, self._client.with_options(timeout=timeout, metadata=metadata))
+
+    def statistics(self) -> dict[str, int]:
+        """Return what is in flight, and what became of cancelled calls."""
+        return self._client.statistics()
+
+    def stub(self, service: type[Any]) -> Any:
+        """Return an object with the methods of a service, blocking ones.
+
+        It is untyped, because a type checker cannot turn `async def` into plain methods:
+        `call(Service.method, …)` is the typed way.
+
+        Raises:
+            ConfigurationError: The class is no service.
+        """
+        return _SyncStub(self, spec_of(service).methods)
+
+    @overload
+    def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    @overload
+    def call(
+        self,
+        method: Callable[Concatenate[Any, _P], Awaitable[_R]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R: ...
+    @overload
+    def call(
+        self,
+        method: Callable[Concatenate[Any, _P], _R],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _R: ...
+    def call(self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method and return its result; see `Client.call`."""
+        portal = self._running()
+        args, kwargs = _threaded(args, kwargs)
+        call: Any = self._client.call
+        return portal.run(call(method, *args, **kwargs))
+
+    @overload
+    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> SyncResultStream[Any]: ...
+    @overload
+    def stream(
+        self,
+        method: Callable[Concatenate[Any, _P], AsyncIterator[_R]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> SyncResultStream[_R]: ...
+    @overload
+    def stream(
+        self,
+        method: Callable[Concatenate[Any, _P], Iterator[_R]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> SyncResultStream[_R]: ...
+    def stream(
+        self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> SyncResultStream[Any]:
+        """Call a method whose result is a stream; see `Client.stream`."""
+        portal = self._running()
+        args, kwargs = _threaded(args, kwargs)
+        stream: Any = self._client.stream
+        return SyncResultStream(portal, stream(method, *args, **kwargs))
+
+    def notify(self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        """Call a method without waiting for an answer; see `Client.notify`."""
+        self._running().run(self._client.notify(method, *args, **kwargs))
+
+    def call_spec(self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the method that `spec` declares, single result or stream."""
+        portal = self._running()
+        args, kwargs = _threaded(args, kwargs)
+        if spec.streams_out:
+            return SyncResultStream(portal, self._client.stream_spec(spec, args, kwargs))
+        return portal.run(self._client.call_spec(spec, args, kwargs))
+
+
+class _View(SyncClient):
+    """The same client with other options."""
+
+    def __init__(self, base: SyncClient, client: Client) -> None:
+        super().__init__(client)
+        self._base = base
+
+    def _running(self) -> Portal:
+        return self._base._running()  # noqa: SLF001 - our own base
+
+    def close(self) -> None:
+        """Do nothing: the client that this is a view of closes."""
+
+
+class _SyncStub:
+    """Looks like a service, and blocks."""
+
+    def __init__(self, client: SyncClient, methods: Mapping[str, MethodSpec]) -> None:
+        self._client = client
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        spec = self._methods.get(name)
+        if spec is None:
+            raise AttributeError(f"the service declares no method {name!r}")
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._client.call_spec(spec, args, kwargs)
+
+        return call
+
+
+def _threaded(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Let plain iterators among the arguments be streams that the loop can wait for."""
+
+    def threaded(value: Any) -> Any:
+        return ThreadedIterator(value) if isinstance(value, Iterator) else value
+
+    return tuple(map(threaded, args)), {key: threaded(value) for key, value in kwargs.items()}

@@ -1,0 +1,53 @@
+"""The README keeps its promises: its Python compiles, and its programs run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+README: Final = Path(__file__).parent.parent / "README.md"
+
+# A program: it runs its own loop, or says on its first line that it can be run.
+RUNNABLE: Final = re.compile(r"\A# run|^asyncio\.run\(", re.MULTILINE)
+
+TEXT: Final = README.read_text(encoding="utf-8")
+BLOCK: Final = re.compile(r"^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS: Final = {
+    f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found["code"]
+    for found in BLOCK.finditer(TEXT)
+}
+PROGRAMS: Final = [line for line, code in BLOCKS.items() if RUNNABLE.search(code)]
+
+
+@pytest.mark.parametrize("line", BLOCKS)
+def test_block_compiles(line: str) -> None:
+    """A Python block is Python; `await` may stand outside a function."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    assert compile(BLOCKS[line], str(README), "exec", flags, dont_inherit=True)
+
+
+@pytest.mark.parametrize("line", PROGRAMS)
+def test_program_in_readme_runs(line: str, tmp_path: Path) -> None:
+    """A program of the README ends with exit status 0 and an empty standard error."""
+    program = tmp_path / "program.py"
+    program.write_text(BLOCKS[line], encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", str(program)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=25,
+        check=False,
+    )
+    assert (ended.stderr, ended.returncode) == ("", 0), ended.stdout
+
+
+def test_readme_has_a_program() -> None:
+    """At least one block of the README is a program that the suite runs."""
+    assert PROGRAMS
