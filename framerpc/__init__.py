@@ -8,6 +8,8 @@
 ...         return f"Hello, {name}."
 """
 
+import logging as _logging
+
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
 from framerpc.client.channel import State
 from framerpc.client.client import Client, connect
@@ -42,6 +44,9 @@ from framerpc.protocol.frames import Outcome
 from framerpc.server.peers import Credentials
 from framerpc.server.server import Server
 from framerpc.version import __version__
+
+# A library stays silent until its user configures logging.
+_logging.getLogger("framerpc").addHandler(_logging.NullHandler())
 
 __all__ = [
     "Body",

@@ -1,7 +1,7 @@
 """How the suite runs: async tests on a loop of their own, and nothing that goes wrong unseen.
 
 An `async def test_…` needs no decorator and no plugin: it runs on a new event loop, chosen by
-`--loop=asyncio` or `--loop=uvloop`. It fails, too, when something reached the loop's exception
+`--loop=asyncio` or `--loop=uvloop`. It fails, too, when it takes too long, when something reached the loop's exception
 handler or when a task is still alive at its end. What a destructor says (a coroutine never
 awaited, a socket never closed) fails it through pytest's `filterwarnings = error`.
 
@@ -83,7 +83,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> None:
-        _run(function(*args, **kwargs), factory)
+        _run(function(*args, **kwargs), factory, _time_limit(pyfuncitem))
 
     arguments = {
         # What fixtures and parameters fill in; hypothesis adds its own. Every runner of async
@@ -123,13 +123,26 @@ def _loop_factory(config: pytest.Config) -> LoopFactory:
     return uvloop.new_event_loop
 
 
-def _run(test: Coroutine[Any, Any, None], factory: LoopFactory) -> None:
+def _time_limit(item: pytest.Item) -> float | None:
+    """Return the seconds a test may take: a little less than pytest-timeout would give it.
+
+    What pytest-timeout raises may hit a callback or another task, where the loop catches it
+    and the test hangs for ever. So the loop itself stops the test first, wherever it waits;
+    pytest-timeout is left with code that blocks.
+    """
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker is not None else item.config.getini("timeout")
+    return float(limit) * 0.9 if limit else None
+
+
+def _run(test: Coroutine[Any, Any, None], factory: LoopFactory, limit: float | None) -> None:
     """Run one test on a new loop, and look at what it leaves behind."""
     unhandled: list[dict[str, Any]] = []
     left: list[str] = []
 
     async def main() -> None:
-        await test
+        async with asyncio.timeout(limit):
+            await test
         ended = asyncio.current_task()
         left.extend(sorted(_describe(task) for task in asyncio.all_tasks() if task is not ended))
 

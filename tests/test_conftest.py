@@ -73,10 +73,23 @@ async def test_it() -> None:
 async def test_it() -> None:
     socket.socket()
 """,
-    "Timeout": """
-@pytest.mark.timeout(0.3)
+    "TimeoutError": """
+@pytest.mark.timeout(0.5)
 async def test_it() -> None:
     await asyncio.Event().wait()
+""",
+    "TimeoutError*": """
+@pytest.mark.timeout(0.5)
+async def test_it() -> None:
+    again = lambda: asyncio.get_running_loop().call_soon(again)
+    again()
+    await asyncio.Event().wait()
+""",
+    "Timeout (>0.5s)": """
+@pytest.mark.timeout(0.5)
+async def test_it() -> None:
+    while True:
+        pass
 """,
 }
 
@@ -96,6 +109,7 @@ def _outcome(pytester: pytest.Pytester, source: str, *options: str) -> pytest.Ru
     return pytester.runpytest_subprocess("-q", *options)
 
 
+@pytest.mark.loop
 def test_async_tests_run(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> None:
     """Async tests get fixtures, parameters and examples, on either loop."""
     loop = pytestconfig.getoption("--loop")
@@ -113,9 +127,12 @@ def test_loop_is_the_chosen_one(pytester: pytest.Pytester) -> None:
     _outcome(pytester, source, "--loop=uvloop").assert_outcomes(passed=1)
 
 
+@pytest.mark.loop
 @pytest.mark.parametrize("reason", FAILS)
-def test_trouble_fails_a_test(pytester: pytest.Pytester, reason: str) -> None:
+def test_trouble_fails_a_test(
+    pytester: pytest.Pytester, pytestconfig: pytest.Config, reason: str
+) -> None:
     """A test fails, and says why, for whatever would otherwise go unseen."""
-    result = _outcome(pytester, FAILS[reason])
+    result = _outcome(pytester, FAILS[reason], f"--loop={pytestconfig.getoption('--loop')}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([f"*{reason.replace('[', '[[]')}*"])

@@ -21,7 +21,6 @@ from framerpc.config import Keepalive, Limits
 from framerpc.connection.addresses import parse_address
 from framerpc.contract import plain
 from framerpc.contract.service import MethodSpec, method_spec_of
-from framerpc.deadline import deadline_of
 from framerpc.errors import ConfigurationError, InvalidArgument
 
 if TYPE_CHECKING:
@@ -383,15 +382,12 @@ class Client:
         return core.handler
 
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
-        loop = self._core.loop or asyncio.get_running_loop()
-        clock = loop.time
+        clock = (self._core.loop or asyncio.get_running_loop()).time
+        now = clock()
+        deadline = inherited_deadline(None if timeout is None else now + timeout)
+        metadata = self._options.metadata
         return CallContext(
-            name,
-            clock=clock,
-            deadline=inherited_deadline(deadline_of(timeout, clock())),
-            timeout=timeout,
-            metadata=dict(self._options.metadata) if self._options.metadata else None,
-            streams=streams,
+            name, clock, now, deadline, timeout, dict(metadata) if metadata else {}, streams=streams
         )
 
     def _result_stream(

@@ -11,18 +11,21 @@ Spec: protocol.md, "The msgpack profile".
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 
 from framerpc.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["packb", "unpackb"]
 
 # One packer for the process: `pack` runs from start to end without releasing the GIL,
 # because nothing in an envelope calls back into Python.
 _packer: Final = msgpack.Packer(use_bin_type=True, autoreset=True)
-packb: Final = _packer.pack
+packb: Final[Callable[[Any], bytes]] = _packer.pack
 """Return the msgpack encoding of a plain value. (See `msgpack.Packer.pack`.)"""
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from framerpc.connection.timers import Sweeper
 from framerpc.deadline import to_wire
 from framerpc.errors import (
@@ -42,7 +44,7 @@ REPORT_GRACE: Final = 0.05
 Half of the 0.1 s within which every call has ended after its deadline."""
 
 
-class OutgoingCall:
+class OutgoingCall(msgspec.Struct, eq=False):
     """A call in flight.
 
     Attributes:
@@ -56,17 +58,14 @@ class OutgoingCall:
         writer: The stream that it sends.
     """
 
-    __slots__ = ("deadline", "future", "id", "method", "reader", "sent", "timeout", "writer")
-
-    def __init__(self, call_id: int, method: str, deadline: float | None) -> None:
-        self.id = call_id
-        self.method = method
-        self.deadline = deadline
-        self.timeout: float | None = None
-        self.sent = 0.0
-        self.future: asyncio.Future[Buffer] | None = None
-        self.reader: ItemReader | None = None
-        self.writer: ItemWriter | None = None
+    id: int
+    method: str
+    deadline: float | None
+    sent: float
+    future: asyncio.Future[Any] | None = None
+    timeout: float | None = None
+    reader: ItemReader | None = None
+    writer: ItemWriter | None = None
 
     def __repr__(self) -> str:
         return f"<OutgoingCall {self.id} {self.method}>"
@@ -138,7 +137,8 @@ class OutgoingCalls:
         wire.check_size(size, method)
         book = wire.calls
         call_id = book.new_id()
-        call = OutgoingCall(call_id, method, deadline)
+        now = self._loop.time()
+        call = OutgoingCall(call_id, method, deadline, now)
         flags = 0
         if wants_stream or sends_stream:
             flags = wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM
@@ -150,7 +150,6 @@ class OutgoingCalls:
             call.future = self._loop.create_future()
         if sends_stream:
             call.writer = self._streams.writer(call_id)
-        now = call.sent = self._loop.time()
         timeout_ms = None if deadline is None else to_wire(deadline, now)
         if size <= PART_SIZE:
             frame = encode(_REQUEST, call_id, flags, method, timeout_ms, headers, body)

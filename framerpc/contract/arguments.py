@@ -1,9 +1,9 @@
 """The arguments of one method: what the caller wrote ⇄ a body.
 
-This module owns the two shapes of an arguments body and how they bind to parameters. An array
-holds positional arguments; a map holds named ones, with the positional ones under the empty
-string. It does not know functions or services, and defaults stay with Python: an argument that
-was not given is not passed to the handler.
+This module owns the two shapes of an arguments body. An array holds positional arguments; a
+map holds named ones, with the positional ones under the empty string. It does not know
+functions or services, and defaults stay with Python: an argument that was not given is not
+passed to the handler. Which arguments are missing or too many is said by `binding`.
 
 Strategy: the first byte of a body tells how many positional arguments it holds, and for each
 number that the method can take there is one decoder of a tuple of just these types. A call
@@ -14,15 +14,16 @@ Spec: protocol.md, "Arguments".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
 from framerpc.contract import values
+from framerpc.contract.binding import Binding
 from framerpc.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from framerpc.contract.signature import Parameter
     from framerpc.contract.values import Buffer, Decode
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["ArgumentsCodec"]
 
 _FIXARRAY: Final = 0x90  # msgpack: 0x90 to 0x9f are arrays of 0 to 15
+_FIXMAP: Final = 0x80  # and 0x80 to 0x8f are maps
 _ARRAY_HEADS: Final = {0xDC: 2, 0xDD: 4}  # head byte: bytes of the length after it
+_MAP_HEADS: Final = {0xDE: 2, 0xDF: 4}
 _NO_NAMES: Final[Mapping[str, Any]] = {}
-_UNEXPECTED: Final = "Object contains unknown field "
+_decode_names: Final = values.decoder(dict[str, msgspec.Raw])
 
 
 class ArgumentsCodec:
@@ -45,37 +48,12 @@ class ArgumentsCodec:
         parameters: What it takes, in order.
     """
 
-    __slots__ = (
-        "_by_head",
-        "_either",
-        "_fewest",
-        "_method",
-        "_most",
-        "_named",
-        "_parameters",
-        "_positional",
-        "_required",
-        "_stream",
-        "_stream_at",
-    )
+    __slots__ = ("_binding", "_by_head", "_fewest", "_most", "_named", "_stream")
 
     def __init__(self, method: str, parameters: Sequence[Parameter]) -> None:
-        self._method = method
-        self._parameters = tuple(parameters)
-        self._positional = tuple(each for each in parameters if each.kind != "named")
-        self._either = {each.name: each for each in parameters if each.kind != "positional"}
-        self._required = tuple(
-            (index, each.name) for index, each in enumerate(parameters) if each.required
-        )
-        self._stream = next((each.name for each in parameters if each.stream), None)
-        self._stream_at = next(
-            (index for index, each in enumerate(self._positional) if each.stream), None
-        )
-        # The numbers of arguments that need no closer look when none of them is named.
-        self._most = len(self._positional)
-        self._fewest = sum(each.required for each in self._positional)
-        if any(each.required for each in parameters if each.kind == "named"):
-            self._fewest = self._most + 1  # never enough without names
+        self._binding = Binding(method, parameters)
+        self._fewest, self._most = self._binding.fewest, self._binding.most
+        self._stream = self._binding.stream
         self._by_head: dict[int, Decode] = {}
         self._named: Decode | None = None
 
@@ -123,7 +101,7 @@ class ArgumentsCodec:
     def _encode_any(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[bytes, Any | None]:
-        self._bind(len(args), kwargs)
+        self._binding.check(len(args), kwargs)
         stream = None
         if self._stream is not None:
             args, kwargs, stream = self._take_stream(args, kwargs)
@@ -139,7 +117,7 @@ class ArgumentsCodec:
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Sequence[Any], Mapping[str, Any], Any]:
         """Put nil where the stream is, and return the stream."""
-        name, at = self._stream or "", self._stream_at
+        name, at = self._stream or "", self._binding.stream_at
         if at is not None and at < len(args):
             stream, args = args[at], (*args[:at], None, *args[at + 1 :])
         else:
@@ -152,7 +130,7 @@ class ArgumentsCodec:
         self, body: Buffer, stream: Any | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         try:
-            count = _length_of_array(body)
+            count = _length(body, _FIXARRAY, _ARRAY_HEADS)
             if count is None:
                 args, kwargs = self._decode_map(body)
             else:
@@ -164,27 +142,24 @@ class ArgumentsCodec:
         return self._with_stream(args, kwargs, stream)
 
     def _decode_array(self, body: Buffer, count: int) -> tuple[Any, ...]:
-        self._bind(count, _NO_NAMES)
+        self._binding.check(count, _NO_NAMES)
         args: tuple[Any, ...] = self._decoder(count)(body)
         return args
 
     def _decode_map(self, body: Buffer) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if self._named is None:
             self._named = self._compile_named()
-        given = self._named(body)
-        kwargs: dict[str, Any] = {}
-        for index, name in enumerate(self._either):
-            value = getattr(given, f"f{index}")
-            if value is not msgspec.UNSET:
-                kwargs[name] = value
-        if given.positional is msgspec.UNSET:
-            self._bind(0, kwargs)
+        kwargs: dict[str, Any] = self._named(body)
+        if len(kwargs) != _length(body, _FIXMAP, _MAP_HEADS):
+            self._refuse_unknown(body)
+        if "" not in kwargs:
+            self._binding.check(0, kwargs)
             return (), kwargs
-        inner = memoryview(given.positional)
-        count = _length_of_array(inner)
+        inner = memoryview(kwargs.pop(""))
+        count = _length(inner, _FIXARRAY, _ARRAY_HEADS)
         if count is None:
             raise self._refusal("the value under the empty string is not an array")
-        self._bind(count, kwargs)
+        self._binding.check(count, kwargs)
         return self._decoder(count)(inner), kwargs
 
     def _decoder(self, count: int) -> Decode:
@@ -193,7 +168,8 @@ class ArgumentsCodec:
         found = self._by_head.get(head)
         if found is None:
             types = tuple(
-                type(None) if each.stream else each.annotation for each in self._positional[:count]
+                type(None) if each.stream else each.annotation
+                for each in self._binding.positional[:count]
             )
             found = values.decoder(tuple[types])  # type: ignore[valid-type]
             if self._fewest <= count <= min(self._most, 15):
@@ -201,16 +177,16 @@ class ArgumentsCodec:
         return found
 
     def _compile_named(self) -> Decode:
-        """Compile the decoder of a map: a struct without names of its own, so none can clash."""
-        fields: list[tuple[str, Any, Any]] = [("positional", msgspec.Raw, msgspec.UNSET)]
-        rename = {"positional": ""}
-        for index, each in enumerate(self._either.values()):
-            kind = type(None) if each.stream else each.annotation
-            fields.append((f"f{index}", kind, msgspec.UNSET))
-            rename[f"f{index}"] = each.name
-        return values.decoder(
-            msgspec.defstruct("Arguments", fields, rename=rename, forbid_unknown_fields=True)
-        )
+        """Compile the decoder of a map: it leaves out the names that it does not know."""
+        make: Any = TypedDict  # type checkers want to see the fields
+        fields: dict[str, Any] = {"": msgspec.Raw}
+        for name, each in self._binding.by_name.items():
+            fields[name] = type(None) if each.stream else each.annotation
+        return values.decoder(make("Arguments", fields, total=False))
+
+    def _refuse_unknown(self, body: Buffer) -> None:
+        """Complain of the names that were left out; names given twice are fine, the last wins."""
+        self._binding.check_names(name for name in _decode_names(body) if name)
 
     def _with_stream(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], stream: Any | None
@@ -222,7 +198,7 @@ class ArgumentsCodec:
             raise self._refusal("none of its arguments is a stream, and one was sent")
         if stream is None:
             raise self._refusal(f"{self._stream}: a stream is expected, and none was sent")
-        at = self._stream_at
+        at = self._binding.stream_at
         if at is not None and at < len(args):
             return (*args[:at], stream, *args[at + 1 :]), kwargs
         kwargs[self._stream] = stream
@@ -230,42 +206,15 @@ class ArgumentsCodec:
 
     # -- what is wrong -------------------------------------------------------------------
 
-    def _bind(self, count: int, names: Collection[str]) -> None:
-        """Check number and names of arguments, as Python would.
-
-        Raises:
-            InvalidArgument: They do not bind.
-        """
-        if count > self._most:
-            plural = "" if self._most == 1 else "s"
-            only = " by position" if len(self._parameters) > self._most else ""
-            raise self._refusal(f"takes {self._most} argument{plural}{only}, got {count}")
-        for name in names:
-            if name not in self._either:
-                raise self._refusal(self._unexpected(name))
-        for index, each in enumerate(self._positional[:count]):
-            if each.name in names:
-                raise self._refusal(f"argument `{each.name}` is given twice, as number {index + 1}")
-        for index, name in self._required:
-            by_position = index < count and index < self._most
-            if not by_position and name not in names:
-                raise self._refusal(f"missing argument `{name}`")
-
-    def _unexpected(self, name: str) -> str:
-        if any(each.name == name for each in self._positional):
-            return f"argument `{name}` is given by name, and can only be given by position"
-        return values.shorten(f"unexpected argument `{name}`")
-
     def _misfit(self, error: Exception) -> InvalidArgument:
         """Translate what a decoder has raised; a path begins with a parameter."""
         place, text = values.explain(error)
         if not place:
-            if text.startswith(_UNEXPECTED):
-                return self._refusal(self._unexpected(text.removeprefix(_UNEXPECTED).strip("`")))
-            return self._refusal(f"the arguments are {text}")
+            verb = "are" if text.startswith(("not ", "nested", "refused")) else "do not fit:"
+            return self._refusal(f"the arguments {verb} {text}")
         if place.startswith("["):
             index, _, rest = place[1:].partition("]")
-            place = self._positional[int(index)].name + rest
+            place = self._binding.positional[int(index)].name + rest
         place = place.removeprefix(".")
         if place == self._stream:
             return self._refusal(f"{place}: a stream is expected, not a value")
@@ -273,7 +222,7 @@ class ArgumentsCodec:
 
     def _unencodable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> InvalidArgument:
         """Find the argument that cannot be encoded."""
-        names = [each.name for each in self._positional]
+        names = [each.name for each in self._binding.positional]
         for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
             try:
                 values.encode(value)
@@ -282,15 +231,19 @@ class ArgumentsCodec:
         return self._refusal("the arguments cannot be encoded")
 
     def _refusal(self, detail: str) -> InvalidArgument:
-        error = InvalidArgument(detail)
-        error.method = self._method
-        return error
+        return self._binding.refusal(detail)
 
 
-def _length_of_array(body: Buffer) -> int | None:
-    """Return how many elements an encoded array announces, or None if it is no array."""
-    head = body[0] if body else 0x80  # an empty body is left to the decoder of maps to refuse
-    if _FIXARRAY <= head < _FIXARRAY + 16:
-        return head - _FIXARRAY
-    size = _ARRAY_HEADS.get(head)
+def _length(body: Buffer, fix: int, heads: Mapping[int, int]) -> int | None:
+    """Return how many elements an encoded array or map announces, or None if it is neither.
+
+    Args:
+        body: The encoded value; not validated.
+        fix: Head of an empty one; the 15 heads after it announce 1 to 15 elements.
+        heads: The other heads, and how many bytes of length follow them.
+    """
+    head = body[0] if body else 0
+    if fix <= head < fix + 16:
+        return head - fix
+    size = heads.get(head)
     return None if size is None else int.from_bytes(body[1 : 1 + size], "big")

@@ -91,7 +91,7 @@ def method(
 
 def _declare(declaration: MethodDeclaration, function: Any) -> Any:
     if isinstance(function, (staticmethod, classmethod)):
-        kind = type(function).__name__
+        kind = "staticmethod" if isinstance(function, staticmethod) else "classmethod"
         raise ConfigurationError(
             f"@method is above @{kind} on {function.__name__}; swap the two lines"
         )

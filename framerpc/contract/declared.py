@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
 import msgspec
 
 from framerpc.contract import values
-from framerpc.contract.method import check_name
+from framerpc.contract.names import check_name
 from framerpc.errors import CallError, ConfigurationError, InvalidResult
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Declaration:
             kind = values.carried_type(hints.get(name, Any))
             try:
                 values.check_type(kind)
-            except values.UnsupportedType as exc:
+            except values.UnsupportedTypeError as exc:
                 raise ConfigurationError(
                     f"field `{name}` of the error {self.cls.__name__}: {exc}"
                 ) from exc

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from framerpc.contract.comparison import Change, compare
-from framerpc.contract.method import RESERVED_PREFIX
+from framerpc.contract.names import RESERVED_PREFIX
 from framerpc.contract.schema import SchemaWriter
 from framerpc.contract.service import ServiceSpec
 
@@ -119,9 +119,9 @@ def _hash(described: dict[str, Any]) -> bytes:
 
 def _inlined(part: Any, types: dict[str, Schema], seen: dict[str, int]) -> Any:
     """Write definitions where they are first used, so that their names do not matter."""
-    if isinstance(part, list):
+    if _is_list(part):
         return [_inlined(each, types, seen) for each in part]
-    if not isinstance(part, dict):
+    if not _is_map(part):
         return part
     if part.get("type") != "ref":
         return {key: _inlined(value, types, seen) for key, value in part.items()}
@@ -130,3 +130,11 @@ def _inlined(part: Any, types: dict[str, Schema], seen: dict[str, int]) -> Any:
         return seen[name]
     seen[name] = len(seen)
     return _inlined(types[name], types, seen)
+
+
+def _is_list(part: object) -> TypeGuard[list[Any]]:
+    return isinstance(part, list)
+
+
+def _is_map(part: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(part, dict)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import dis
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.contract.method import resolve_run
-from framerpc.contract.signature import Signature, is_asynchronous, is_stream
+from framerpc.contract.signature import is_asynchronous, is_stream
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from framerpc.contract.declaration import RunOption
     from framerpc.contract.method import Run
+    from framerpc.contract.signature import Signature
 
 __all__ = ["check_implementation", "is_unimplemented"]
 
@@ -86,9 +88,7 @@ def check_implementation(
         raise ConfigurationError(
             f"{label} is asynchronous, and its contract says run={wanted!r}; make it a plain def"
         )
-    actual = Signature(
-        contract.parameters, contract.result, contract.streams_out, asynchronous, contract.text
-    )
+    actual = replace(contract, asynchronous=asynchronous)
     return resolve_run(wanted, actual, function, label)
 
 

@@ -8,13 +8,13 @@ Spec: protocol.md, "Methods" and "Arguments".
 
 from __future__ import annotations
 
-import inspect
-import re
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
 from framerpc.contract import values
 from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
+from framerpc.contract.names import check_name
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 
@@ -25,15 +25,10 @@ if TYPE_CHECKING:
     from framerpc.contract.signature import Parameter, Signature
     from framerpc.contract.values import Buffer, Decode
 
-__all__ = ["RESERVED_PREFIX", "MethodSpec", "Run", "check_name", "function_spec", "resolve_run"]
+__all__ = ["MethodOptions", "MethodSpec", "Run", "function_spec", "resolve_run"]
 
 Run: TypeAlias = Literal["loop", "thread", "process"]
 """Where a method runs: on the event loop, in a worker thread, in a worker process."""
-
-_NAME: Final = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
-_LONGEST_NAME: Final = 255  # bytes of UTF-8; protocol.md, "Limits"
-RESERVED_PREFIX: Final = "framerpc/"
-"""Names of the framework's own methods begin with it."""
 
 
 class MethodSpec:
@@ -72,25 +67,21 @@ class MethodSpec:
         "streams_out",
     )
 
-    def __init__(  # one place that fills everything in
+    def __init__(
         self,
         name: str,
         attribute: str,
-        doc: str,
         signature: Signature,
         run: Run,
-        *,
-        idempotent: bool,
-        once: bool,
-        service_doc: str | None = None,
+        declaration: MethodDeclaration,
     ) -> None:
         self.name = name
         self.attribute = attribute
-        self.doc = doc
+        self.doc = signature.doc
+        self.service_doc: str | None = None
         self.signature = signature.text
-        self.service_doc = service_doc
-        self.idempotent = idempotent
-        self.once = once
+        self.idempotent = declaration.idempotent
+        self.once = declaration.once
         self.run: Run = run
         self.streams_in = signature.stream is not None
         self.streams_out = signature.streams_out
@@ -203,29 +194,32 @@ class MethodSpec:
         return error
 
 
+class MethodOptions(TypedDict, total=False):
+    """What can be said about a method besides its name; see `method`."""
+
+    idempotent: bool
+    once: bool
+    run: RunOption
+    internal: bool
+
+
 def function_spec(
-    function: Callable[..., Any],
-    name: str | None = None,
-    *,
-    idempotent: bool | None = None,
-    once: bool | None = None,
-    run: RunOption = None,
-    internal: bool = False,
+    function: Callable[..., Any], name: str | None = None, **options: Unpack[MethodOptions]
 ) -> MethodSpec:
     """Make the spec of a bare function; what is not given comes from its `@method`, if any.
 
     Args:
         function: A function, a bound method, a partial, or an object with `__call__`.
         name: Name on the wire; the function's own by default.
-        idempotent: It may be sent again without harm.
-        once: It is executed at most once per session.
-        run: Where it runs.
-        internal: The name may begin with "framerpc/".
+        **options: As for `method`. `internal` lets the name begin with "framerpc/".
 
     Raises:
         ConfigurationError: It cannot be a method; the text says why.
     """
+    internal = options.pop("internal", False)
     declared = declaration_of(function) or MethodDeclaration()
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    declared = replace(declared, **given)
     attribute = str(getattr(function, "__name__", "") or type(function).__name__)
     name = name or declared.name or attribute
     check_name(name, internal=internal)
@@ -235,42 +229,14 @@ def function_spec(
             f"{function.__qualname__} belongs to a class: decorate the class with "
             "@framerpc.service and pass an instance to the server, or pass a bound method"
         )
-    return MethodSpec(
-        name,
-        attribute,
-        inspect.getdoc(function) or "",
-        signature,
-        resolve_run(run or declared.run, signature, function, attribute),
-        idempotent=declared.idempotent if idempotent is None else idempotent,
-        once=declared.once if once is None else once,
-    )
+    run = resolve_run(declared.run, signature, function, attribute)
+    return MethodSpec(name, attribute, signature, run, declared)
 
 
 def _wants_self(function: Callable[..., Any], first: str) -> bool:
     """Tell whether a function was taken out of a class that nobody made an instance of."""
     home = getattr(function, "__qualname__", "").rpartition(".")[0]
     return first == "self" and bool(home) and not home.endswith("<locals>")
-
-
-def check_name(name: str, *, internal: bool = False) -> None:
-    """Make sure that a method may have this name on the wire.
-
-    Raises:
-        ConfigurationError: It may not.
-    """
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"{name!r} cannot name a method: letters, digits, `_`, `.`, `-` and one `/` can; "
-            "give another with name=..."
-        )
-    if len(name.encode()) > _LONGEST_NAME:
-        raise ConfigurationError(
-            f"a method name takes at most {_LONGEST_NAME} bytes, {name[:40]!r}… is longer"
-        )
-    if name.startswith(RESERVED_PREFIX) and not internal:
-        raise ConfigurationError(
-            f"{name!r}: names that begin with {RESERVED_PREFIX!r} are reserved"
-        )
 
 
 def resolve_run(

@@ -72,8 +72,8 @@ class SchemaWriter:
         name = type(info).__name__.removesuffix("Type").lower()
         schema: Schema = {"type": _SIMPLE_NAMES.get(name, "any" if cls is object else name)}
         for field in info.__struct_fields__ if cls is None else ():
-            value = getattr(info, field)
-            if isinstance(value, tuple):
+            value: Any = getattr(info, field)
+            if field in ("item_types", "types"):
                 schema[_FIELDS[field]] = [self._write(each) for each in value]
             elif isinstance(value, msgspec_inspect.Type):
                 schema[_FIELDS[field]] = self._write(value)

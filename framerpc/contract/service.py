@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from framerpc.contract.declaration import declaration_of, method
 from framerpc.contract.implementation import check_implementation, is_unimplemented
-from framerpc.contract.method import MethodSpec, check_name, function_spec, resolve_run
+from framerpc.contract.method import MethodSpec, function_spec, resolve_run
+from framerpc.contract.names import check_name
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError
 
@@ -201,7 +202,7 @@ def _declared(cls: type) -> dict[str, tuple[type, Any]]:
 
 def _function(member: Any) -> Any:
     """Return the function inside a staticmethod or classmethod, or the member itself."""
-    return member.__func__ if isinstance(member, (staticmethod, classmethod)) else member
+    return getattr(member, "__func__", member)
 
 
 def _namespace(cls: type) -> dict[str, Any]:
@@ -235,13 +236,6 @@ def _make_method(
             declaration.run,
             skip_first=not isinstance(actual, staticmethod),
         )
-    return MethodSpec(
-        name,
-        attribute,
-        inspect.getdoc(function) or "",
-        signature,
-        run,
-        idempotent=declaration.idempotent,
-        once=declaration.once,
-        service_doc=inspect.getdoc(cls) or "",
-    )
+    spec = MethodSpec(name, attribute, signature, run, declaration)
+    spec.service_doc = inspect.getdoc(cls) or ""
+    return spec

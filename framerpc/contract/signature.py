@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_origin
 from typing import get_type_hints as resolve
 
-from framerpc.contract.values import UnsupportedType, carried_type, check_type
+from framerpc.contract.values import UnsupportedTypeError, carried_type, check_type
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ _ASYNC_STREAMS: Final = frozenset(
     }
 )
 _SYNC_STREAMS: Final = frozenset({collections.abc.Iterator, collections.abc.Generator})
+_STREAM_NAMES: Final = frozenset(each.__name__ for each in _ASYNC_STREAMS | _SYNC_STREAMS)
 _EMPTY: Final = inspect.Parameter.empty
 _MODULE_PREFIX: Final = re.compile(r"\b(?:\w+\.)+(?:<locals>\.)?(?=\w)")
 
@@ -82,6 +83,7 @@ class Signature:
         asynchronous: To be called on the event loop: an `async def`, or a `def` that says it
             returns an asynchronous stream.
         text: For people.
+        doc: The docstring.
     """
 
     parameters: tuple[Parameter, ...]
@@ -89,6 +91,7 @@ class Signature:
     streams_out: bool
     asynchronous: bool
     text: str
+    doc: str
 
     @property
     def stream(self) -> Parameter | None:
@@ -130,7 +133,14 @@ def read_signature(
     parameters = tuple(_read_parameter(each, hints, label, on_loop=on_loop) for each in raw)
     if sum(each.stream for each in parameters) > 1:
         raise ConfigurationError(f"{label} takes two streams; a call carries at most one")
-    return Signature(parameters, result, streams_out, on_loop, _text(raw, hints))
+    return Signature(parameters, result, streams_out, on_loop, _text(raw, hints), _doc(function))
+
+
+def _doc(function: Callable[..., Any]) -> str:
+    """Return the docstring; a partial's own is about partials."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.getdoc(function) or ""
 
 
 def is_asynchronous(function: Callable[..., Any]) -> bool:
@@ -143,9 +153,18 @@ def is_asynchronous(function: Callable[..., Any]) -> bool:
 
 
 def is_stream(function: Callable[..., Any], label: str) -> bool:
-    """Tell whether the result of a function is a stream, without checking its other types."""
-    annotation = _hints(function, label, {}).get("return", _EMPTY)
-    return _stream_origin(annotation) is not None or _generates(function)
+    """Tell whether the result of a function is a stream, whatever its other types are.
+
+    An annotation that does not resolve is judged by its text: types come from the contract.
+    """
+    if _generates(function):
+        return True
+    try:
+        annotation = _hints(function, label, {}).get("return", _EMPTY)
+    except ConfigurationError:
+        text = str(getattr(function, "__annotations__", {}).get("return", ""))
+        return text.partition("[")[0].rpartition(".")[2] in _STREAM_NAMES
+    return _stream_origin(annotation) is not None
 
 
 def _hints(
@@ -233,7 +252,7 @@ def _checked(annotation: Any, where: str) -> Any:
     carried = carried_type(annotation)
     try:
         check_type(carried)
-    except UnsupportedType as exc:
+    except UnsupportedTypeError as exc:
         raise ConfigurationError(f"the type of {where}, {_name(annotation)}: {exc}") from exc
     return carried
 

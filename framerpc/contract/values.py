@@ -23,7 +23,7 @@ from msgspec import inspect as msgspec_inspect
 __all__ = [
     "Buffer",
     "Decode",
-    "UnsupportedType",
+    "UnsupportedTypeError",
     "carried_type",
     "check_type",
     "decoder",
@@ -44,11 +44,12 @@ Decode: TypeAlias = Callable[[Buffer], Any]
 _TEXT_MODULES: Final = frozenset(
     {"ipaddress", "pathlib", "pathlib._local", "pydantic.networks", "pydantic_core._pydantic_core"}
 )
+_TUPLES: Final = ("fields", "item_types", "types")  # of msgspec's descriptions
 _PLACE: Final = re.compile(r" - at (`key` in )?`\$([^`]*)`\Z")
 _LONGEST_TEXT: Final = 400  # characters; a text may quote what a stranger has sent
 
 
-class UnsupportedType(Exception):  # noqa: N818  # like the leaves of errors.py; never leaves the room
+class UnsupportedTypeError(Exception):
     """A type cannot cross the wire; the text says why."""
 
 
@@ -107,16 +108,16 @@ def check_type(annotation: Any) -> None:
     """Make sure that values of a type can be decoded.
 
     Raises:
-        UnsupportedType: They cannot.
+        UnsupportedTypeError: They cannot.
     """
     try:
         info = msgspec_inspect.type_info(annotation)
     except NameError as exc:
-        raise UnsupportedType(
+        raise UnsupportedTypeError(
             f"its annotations cannot be resolved: {exc}; define the type at module level"
         ) from exc
     except Exception as exc:
-        raise UnsupportedType(str(exc)) from exc
+        raise UnsupportedTypeError(str(exc)) from exc
     _check_info(info, set())
 
 
@@ -127,11 +128,12 @@ def _check_info(info: Any, seen: set[int]) -> None:
     seen.add(id(info))
     if isinstance(info, msgspec_inspect.CustomType):
         if info.cls is not object and not is_model(info.cls):
-            raise UnsupportedType(f"values of type `{info.cls.__qualname__}` cannot be sent")
+            raise UnsupportedTypeError(f"values of type `{info.cls.__qualname__}` cannot be sent")
         return
     for name in info.__struct_fields__:
-        part = getattr(info, name)
-        for child in part if isinstance(part, tuple) else (part,):
+        part: Any = getattr(info, name)
+        children: Any = part if name in _TUPLES else (part,)
+        for child in children:
             if isinstance(child, (msgspec_inspect.Type, msgspec_inspect.Field)):
                 _check_info(child, seen)
 
@@ -143,11 +145,12 @@ def explain(error: BaseException) -> tuple[str, str]:
         A place and a sentence. The place is a path inside the value such as "[0].price", or
         empty; it names at most what the declared types name, and indices.
     """
+    if isinstance(error, RecursionError):
+        return "", "nested too deeply"
     if not isinstance(error, msgspec.ValidationError):
-        what = str(error) or type(error).__name__
-        if isinstance(error, RecursionError):
-            what = "nested too deeply"
-        return "", shorten(f"not valid msgpack: {what}")
+        if isinstance(error, ValueError):  # msgspec's own, bad UTF-8, an unknown extension
+            return "", shorten(f"not valid msgpack: {error}")
+        return "", f"refused by their type ({type(error).__name__})"
     text, place, key = str(error), "", ""
     found = _PLACE.search(text)
     if found is not None:

@@ -1,13 +1,15 @@
 """Bodies that arrive in parts: one buffer of the right size, filled piece by piece.
 
-An announced size is a claim. The buffer starts small and grows fourfold as bytes really
-arrive, so that a claim costs its author about as much as it costs us.
+An announced size is a claim. A long body gets its whole address space at once, but memory only
+where bytes have arrived: the system maps a page when it is first written. So a claim costs
+nothing, and a body is never copied to make room.
 
 Spec: protocol.md, "Bodies in parts".
 """
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Final
 
 from framerpc.errors import RemoteProtocolError
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IncomingBody", "parse_part_header"]
 
-_FIRST: Final = 1 << 20
-"""Bytes allocated on the strength of a claim alone; most bodies in parts fit in it."""
+_MAPPED: Final = 1 << 20
+"""Bytes from which on a body gets a mapping of its own; below, the allocator is cheaper."""
 
 _PART_ARRAY: Final = 0x93  # an array of three
 _PART_KIND: Final = Kind.PART.value
@@ -34,7 +36,7 @@ class IncomingBody:
         keep: False to count the bytes only, because the body was refused.
     """
 
-    __slots__ = ("_room", "_view", "frame", "received", "size")
+    __slots__ = ("_room", "frame", "received", "size")
 
     def __init__(
         self, frame: Request | Response | Item | Notify, size: int, *, keep: bool = True
@@ -42,8 +44,7 @@ class IncomingBody:
         self.frame = frame
         self.size = size
         self.received = 0
-        self._room: bytearray | None = bytearray(min(size, _FIRST)) if keep else None
-        self._view = memoryview(self._room) if self._room is not None else None
+        self._room = _allocate(size) if keep else None
 
     @property
     def complete(self) -> bool:
@@ -68,18 +69,7 @@ class IncomingBody:
             )
         if count == 0:
             raise RemoteProtocolError("a part of no bytes")
-        if self._room is None or self._view is None:
-            return None
-        if end > len(self._room):
-            self._grow(end)
-        return self._view[self.received : end]
-
-    def _grow(self, at_least: int) -> None:
-        assert self._room is not None  # noqa: S101 - checked by the only caller
-        room = bytearray(min(self.size, max(at_least, 4 * len(self._room))))
-        room[: self.received] = self._room[: self.received]
-        self._room = room
-        self._view = memoryview(room)
+        return None if self._room is None else self._room[self.received : end]
 
     def add(self, chunk: bytes | memoryview) -> None:
         """Take one part that was decoded as a whole."""
@@ -88,10 +78,19 @@ class IncomingBody:
             place[:] = chunk
         self.received += len(chunk)
 
-    def take(self) -> bytearray:
+    def take(self) -> memoryview:
         """Return the complete body."""
         assert self._room is not None  # noqa: S101 - callers ask `kept` first
         return self._room
+
+
+def _allocate(size: int) -> memoryview:
+    """Return room for a body, for a long one without touching its memory."""
+    if size < _MAPPED:
+        return memoryview(bytearray(size))
+    if hasattr(mmap, "MAP_PRIVATE"):
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    return memoryview(mmap.mmap(-1, size))  # Windows
 
 
 def parse_part_header(start: memoryview, size: int) -> tuple[int, int] | None:

@@ -2,8 +2,9 @@
 
 A frame is a msgpack array that starts with its kind. The classes below are the catalogue:
 their fields, in order, are the frame's fields, and their annotations are what a receiver
-checks. Reading is `unpackb`, then a conversion into the class (types and ranges are checked
-there, fields that a later version adds at the end are ignored). Writing is `encode`.
+checks. Reading goes straight from bytes into the class: types and ranges are checked on the
+way, nothing is allocated for a length that is only claimed, and fields that a later version
+adds at the end are skipped. Writing is `encode`.
 
 Spec: protocol.md, "Frames"; a test compares its table with this catalogue.
 """
@@ -15,9 +16,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from framerpc.codecs import packb, unpackb
 from framerpc.errors import Executed, RemoteProtocolError
-from framerpc.protocol.framing import PREFIX
 
 __all__ = [
     "CATALOGUE",
@@ -123,7 +122,8 @@ _Uint: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 _Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 _Credit: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CREDIT)]
 _Options: TypeAlias = dict[str, Any]
-_Body: TypeAlias = bytes | _Uint
+_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+_Body: TypeAlias = bytes | _Size
 """The body itself, or its size if it follows in parts."""
 
 
@@ -131,19 +131,22 @@ class _Frame(msgspec.Struct, array_like=True, gc=False):
     """What all frames share; `gc=False` because no frame can be part of a cycle."""
 
     def __repr__(self) -> str:
-        """Return the frame in one short line, whatever its body."""
+        """Return the frame in one short line, without what it may have of secrets."""
         fields = (f"{name}={_short(getattr(self, name))}" for name in self.__struct_fields__)
         return f"{type(self).__name__}({', '.join(fields)})"
 
 
 def _short(value: object) -> str:
-    if isinstance(value, (bytes, bytearray)) and len(value) > _SHOWN:
+    """Show the size of bytes and the keys of a map: their contents may be secrets."""
+    if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
-    text = repr(value)
-    return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
+    if isinstance(value, dict):
+        value = list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    text = repr(value)  # pyright: ignore[reportUnknownArgumentType]
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-_SHOWN: Final = 32
+_SHOWN: Final = 128
 
 
 class Hello(_Frame, tag=Kind.HELLO.value):
@@ -302,7 +305,17 @@ CATALOGUE: Final[dict[int, type[Frame]]] = {
     Kind.NOTIFY.value: Notify,
     Kind.PART.value: Part,
 }
-_convert: Final = msgspec.convert
+
+
+class _AnyFrame(msgspec.Struct, array_like=True):
+    """What can be read of every frame, known or not: the rest is checked and skipped."""
+
+    kind: int
+
+
+_decode: Final = msgspec.msgpack.Decoder(Frame).decode
+_decode_any: Final = msgspec.msgpack.Decoder(_AnyFrame).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
@@ -311,24 +324,20 @@ def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
     Raises:
         RemoteProtocolError: It is no frame of this protocol.
     """
-    fields = unpackb(frame)
     try:
-        kind = fields[0]
-        known = CATALOGUE[kind] if type(kind) is int else None
-        if known is not None:
-            return _convert(fields, known)
-    except (msgspec.ValidationError, KeyError, IndexError, TypeError) as exc:
-        _refuse(fields, exc)
-    else:
-        _refuse(fields)
-    return None
+        return _decode(frame)
+    except (ValueError, RecursionError) as exc:
+        return _refuse(frame, exc)
 
 
-def _refuse(fields: Any, cause: Exception | None = None) -> None:
+def _refuse(frame: bytes | bytearray | memoryview, cause: Exception) -> None:
     """Ignore an unknown optional frame; raise for everything else."""
-    if not isinstance(fields, list) or not fields or type(fields[0]) is not int:  # pyright: ignore[reportUnknownArgumentType]
-        raise RemoteProtocolError("a frame is not an array that starts with its kind") from cause
-    kind: int = fields[0]
+    try:
+        kind = _decode_any(frame).kind
+    except (msgspec.ValidationError, OverflowError) as exc:
+        raise RemoteProtocolError("a frame is not an array that starts with its kind") from exc
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError(f"a frame is not one msgpack value: {exc}") from exc
     if kind in CATALOGUE:
         raise RemoteProtocolError(f"a bad {Kind(kind).name} frame: {cause}") from cause
     if kind not in OPTIONAL_KINDS:
@@ -336,9 +345,25 @@ def _refuse(fields: Any, cause: Exception | None = None) -> None:
 
 
 def encode(*fields: Any) -> bytes:
-    """Return the frame with these fields (the kind first), with its length prefix."""
-    payload = packb(fields)
-    return PREFIX.pack(len(payload)) + payload
+    """Return the frame with these fields (the kind first), with its length prefix.
+
+    What UTF-8 cannot carry in a text (half of a surrogate pair) is written as an escape.
+    """
+    try:
+        payload = _encode(fields)
+    except UnicodeEncodeError:
+        payload = _encode(_encodable(fields))
+    return len(payload).to_bytes(4, "big") + payload
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, tuple | list):
+        return [_encodable(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 def part_header(call_id: int, size: int) -> bytes:
@@ -347,5 +372,5 @@ def part_header(call_id: int, size: int) -> bytes:
         after_id = b"\xc5" + size.to_bytes(2, "big")
     else:
         after_id = b"\xc6" + size.to_bytes(4, "big")
-    start = b"\x93" + bytes((Kind.PART.value,)) + packb(call_id) + after_id
-    return PREFIX.pack(len(start) + size) + start
+    start = b"\x93" + bytes((Kind.PART.value,)) + _encode(call_id) + after_id
+    return (len(start) + size).to_bytes(4, "big") + start

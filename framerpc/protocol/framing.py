@@ -6,7 +6,8 @@ that rule and no other: it does not know what a frame means, and it never sees a
 Strategy: whole frames are cut from the chunk as views, without a copy. The rest of a short
 frame is kept as bytes and joined with the next chunk; the rest of a long one is written
 straight to where it belongs, into one buffer of the right size (`buffer()` hands out that
-place, so that the kernel can write there). Every byte is copied at most once.
+place, so that the kernel can write there). A frame that is dribbled byte by byte is joined
+anew each time while it is short, which bounds the copying by 4 KiB for each byte received.
 
 Spec: protocol.md, "Framing".
 """
@@ -21,12 +22,12 @@ from framerpc.errors import FrameTooLarge, RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PREFIX", "Destination", "FrameDecoder", "Whole"]
+__all__ = ["LONG", "PREFIX", "Destination", "FrameDecoder", "Whole"]
 
 PREFIX: Final = struct.Struct(">I")
 
-# Below this, joining is cheaper than a buffer of its own.
-_LONG: Final = 4096
+LONG: Final = 4096
+"""Bytes of a frame from which on a buffer of its own is cheaper than joining."""
 
 
 class Destination(Protocol):
@@ -62,12 +63,18 @@ class FrameDecoder:
         self._tail = b""  # a short incomplete frame, with its prefix
         self._target: memoryview | None = None  # the rest of a long one goes here
         self._filled = 0
-        self._frame: bytearray | Destination | None = None
+        self._frame: Whole | None = None
 
     @property
-    def pending(self) -> int:
-        """Bytes of the incomplete frame that have arrived."""
-        return len(self._tail) + self._filled
+    def missing(self) -> int:
+        """Bytes until the next frame is complete, as far as can be told: at most that many."""
+        if self._target is not None:
+            return len(self._target) - self._filled
+        have = len(self._tail)
+        if have < PREFIX.size:
+            return PREFIX.size - have
+        (size,) = PREFIX.unpack_from(self._tail)
+        return int(size) + PREFIX.size - have
 
     def buffer(self) -> memoryview | None:
         """Return where the next bytes belong, or None if any buffer will do.
@@ -79,7 +86,6 @@ class FrameDecoder:
     def written(self, count: int) -> Whole | None:
         """Account for `count` bytes written into `buffer()`; return the frame if it is complete."""
         assert self._target is not None  # noqa: S101 - a bug of ours, never the peer's
-        assert self._frame is not None  # noqa: S101 - likewise
         self._filled += count
         if self._filled < len(self._target):
             return None
@@ -93,7 +99,7 @@ class FrameDecoder:
 
         The views among them are only valid until `data` changes. A frame is to be handled
         before the next is asked for: it may decide where the next one belongs. The iterator
-        must be exhausted, unless it raises.
+        must be exhausted, unless it raises or nothing more is going to be fed.
 
         Raises:
             FrameTooLarge: As soon as a prefix is readable, so that nothing is buffered for
@@ -112,9 +118,11 @@ class FrameDecoder:
             view = memoryview(self._tail + view)
             self._tail = b""
         end = len(view)
-        while end - position >= 4:  # noqa: PLR2004 - PREFIX.size, inlined on the hot path
-            (size,) = PREFIX.unpack_from(view, position)
-            if not 0 < size <= self.max_frame:
+        last = end - 4  # PREFIX.size, inlined on the hot path
+        unpack_from, max_frame = PREFIX.unpack_from, self.max_frame
+        while position <= last:
+            (size,) = unpack_from(view, position)
+            if not 0 < size <= max_frame:
                 self._refuse(size)
             start = position + 4
             position = start + size
@@ -132,7 +140,7 @@ class FrameDecoder:
 
     def _keep(self, start: memoryview, size: int) -> None:
         """Remember an incomplete frame of which `start` is there."""
-        if size < _LONG:
+        if size < LONG:
             self._tail = PREFIX.pack(size) + start
             return
         destination = self._place(start, size) if self._place else None

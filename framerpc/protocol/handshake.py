@@ -14,6 +14,7 @@ from framerpc.errors import CloseCode, RemoteProtocolError
 __all__ = [
     "MINIMUM",
     "MINIMUM_EARLY",
+    "MINIMUM_GREETING",
     "PREAMBLE",
     "VERSION",
     "Announced",
@@ -31,6 +32,9 @@ PREAMBLE: Final = b"\x89FRPC\r\n" + bytes([VERSION])
 MINIMUM_EARLY: Final = 16 * 1024
 """Bytes behind its HELLO that a client may send before it is welcomed, at any server."""
 
+MINIMUM_GREETING: Final = 4 * 1024
+"""Bytes of a HELLO or WELCOME that every peer reads."""
+
 _Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 
 
@@ -45,13 +49,13 @@ class Announced(msgspec.Struct, frozen=True, gc=False):
     """
 
     frame: Annotated[int, msgspec.Meta(ge=65_600, le=2**32 - 1)] = 65_600
-    message: Annotated[int, msgspec.Meta(ge=65_536, le=2**53 - 1)] = 65_536
+    message: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] = 65_536
     calls: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 16
     window: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 65_536
 
 
 MINIMUM: Final = Announced()
-"""What every peer accepts; to be assumed until it has announced its own limits."""
+"""To be assumed until the peer has announced its own limits."""
 
 
 class Greeting(msgspec.Struct, kw_only=True, frozen=True):
@@ -74,6 +78,11 @@ class Greeting(msgspec.Struct, kw_only=True, frozen=True):
     ping_ms: _Ms = 20_000
     features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
     session: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Return what a log may show: never the token."""
+        token = "none" if self.token is None else "hidden"
+        return f"<Greeting of {self.agent!r}, versions {self.versions}, token {token}>"
 
 
 class Reply(msgspec.Struct, kw_only=True, frozen=True):

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Wire", "announce"]
 
 _KIND_OF: Final = {frame: Kind(number) for number, frame in CATALOGUE.items()}
-_ABOUT_CALLS: Final = frozenset(kind for kind in Kind if kind >= Kind.REQUEST)
+_FIRST_ABOUT_CALLS: Final = Kind.REQUEST.value
 _LIVE: Final = frozenset({ConnectionState.READY, ConnectionState.DRAINING})
 
 
@@ -195,7 +195,7 @@ class Wire:
             self.unknown += 1
             return
         kind = _KIND_OF[type(frame)]
-        if kind in _ABOUT_CALLS and self.state in _LIVE:
+        if kind >= _FIRST_ABOUT_CALLS and self.state in _LIVE:
             self.calls.receive(kind, frame, events)
             return
         state = CONNECTION[self.role][self.state].get(kind)

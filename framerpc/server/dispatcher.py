@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, chain
@@ -94,7 +95,7 @@ class Dispatcher:
 
 def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
     """Return the Handler of a method that runs on the loop and has one result."""
-    decode, encode, streams_in = spec.decode_arguments, spec.encode_result, spec.streams_in
+    decode, streams_in = spec.decode_arguments, spec.streams_in
     waits = inspect.iscoroutinefunction(function)  # not with `run="loop"` on a plain `def`
 
     async def handle(context: CallContext, body: Body) -> Body:
@@ -106,11 +107,7 @@ def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
         result = function(*args, **kwargs)
         if waits:
             result = await result
-        try:
-            return encode(result)
-        except InvalidResult as exc:
-            exc.method = ""  # ours, not one of a call that the handler made
-            raise
+        return _encoded(spec, result)
 
     return handle
 
@@ -124,7 +121,7 @@ def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
         items = function(*args, **kwargs)
         if inspect.isawaitable(items):  # an `async def` that returns an iterator
             items = await items
-        return Stream(_Encoded(items, spec.encode_result))
+        return Stream(_Encoded(items, spec))
 
     return handle
 
@@ -132,18 +129,39 @@ def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
 def _in_thread(spec: MethodSpec, function: Callable[..., Any], workers: Workers) -> Handler:
     """Return the Handler of a plain `def`: it may block, so it runs in a worker thread."""
 
+    threads = workers.threads
+
     async def handle(context: CallContext, body: Body) -> Body:
+        if not isinstance(body, Stream) and not spec.streams_out:
+            # Decoding and encoding happen in the thread as well: they may be long.
+            work = partial(_decode_run_encode, context, spec, function, body)
+            return await threads.run(context, work, (), {})  # type: ignore[no-any-return]
         args, kwargs = _with_stream(spec, body, blocking=True)
         if spec.streams_out:
-            return Stream(workers.threads.stream(context, function, args, kwargs, spec.encode_result))
-        result = await workers.threads.run(context, function, args, kwargs)
-        try:
-            return spec.encode_result(result)
-        except InvalidResult as exc:
-            exc.method = ""  # as above
-            raise
+            return Stream(threads.stream(context, function, args, kwargs, spec.encode_result))
+        return _encoded(spec, await threads.run(context, function, args, kwargs))
 
     return handle
+
+
+def _decode_run_encode(
+    context: CallContext, spec: MethodSpec, function: Callable[..., Any], body: Buffer
+) -> bytes:
+    """Do all there is to do for a call of a plain function; runs in a worker thread."""
+    try:
+        args, kwargs = spec.decode_arguments(body)
+    except InvalidArgument:
+        context.started = 0.0  # the function was not entered
+        raise
+    return _encoded(spec, function(*args, **kwargs))
+
+
+def _encoded(spec: MethodSpec, result: Any) -> bytes:
+    try:
+        return spec.encode_result(result)
+    except InvalidResult as exc:
+        exc.method = ""  # ours, not one of a call that the handler made
+        raise
 
 
 def _with_stream(
@@ -161,19 +179,14 @@ def _with_stream(
 class _Encoded(AsyncIterator["Buffer"]):
     """The items of a handler's stream, encoded as they are asked for."""
 
-    __slots__ = ("_encode", "_items")
+    __slots__ = ("_items", "_spec")
 
-    def __init__(self, items: Any, encode: Callable[[Any], bytes]) -> None:
+    def __init__(self, items: Any, spec: MethodSpec) -> None:
         self._items = aiter(items)
-        self._encode = encode
+        self._spec = spec
 
     async def __anext__(self) -> Buffer:
-        item = await anext(self._items)
-        try:
-            return self._encode(item)
-        except InvalidResult as exc:
-            exc.method = ""
-            raise
+        return _encoded(self._spec, await anext(self._items))
 
     async def aclose(self) -> None:
         """Close the handler's generator: its `finally` runs."""

@@ -13,6 +13,8 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
+
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
 from framerpc.errors import Cancelled, MessageTooLarge, Status
@@ -38,7 +40,7 @@ _REPORT_GRACE: Final = 0.025
 went. Half of what its own caller waits."""
 
 
-class IncomingCall:
+class IncomingCall(msgspec.Struct, eq=False):
     """A call that is being handled.
 
     Attributes:
@@ -50,15 +52,12 @@ class IncomingCall:
         cancelled: The caller gave it up and waits for a receipt.
     """
 
-    __slots__ = ("answered", "cancelled", "context", "deadline", "id", "task")
-
-    def __init__(self, call_id: int, context: CallContext) -> None:
-        self.id = call_id
-        self.context = context
-        self.deadline = context.deadline
-        self.task: asyncio.Future[Any] | None = None
-        self.answered = not call_id
-        self.cancelled = False
+    id: int
+    context: CallContext
+    deadline: float | None
+    answered: bool = False
+    cancelled: bool = False
+    task: asyncio.Future[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<IncomingCall {self.id} {self.context.method}>"
@@ -157,7 +156,7 @@ class Peer:
             return
         self._one_way -= 1
         context = self._context(notify.method, notify.headers, self._server.limits.max_timeout)
-        call = IncomingCall(0, context)
+        call = IncomingCall(0, context, context.deadline, answered=True)
         self.calls[self._one_way] = call
         self._start(self._one_way, call, method, cast("Buffer", notify.body))
 
@@ -187,7 +186,7 @@ class Peer:
                 self._refuse(connection, call_id, late)
                 return
         context = self._context(request.method, request.headers, timeout)
-        call = IncomingCall(call_id, context)
+        call = IncomingCall(call_id, context, context.deadline)
         self.calls[call_id] = call
         head = cast("Buffer", request.body)
         body: Body = head
@@ -285,15 +284,17 @@ class Peer:
         self, name: str, headers: dict[str, Any] | None, timeout: float | None
     ) -> CallContext:
         clock = self._loop.time
+        now = clock()
         return CallContext(
             name,
-            clock=clock,
-            deadline=None if timeout is None else clock() + timeout,
-            timeout=timeout,
-            metadata=headers.get("meta") if headers else None,
-            identity=self.identity,
-            peer=self.address,
-            server=self._server,
+            clock,
+            now,
+            None if timeout is None else now + timeout,
+            timeout,
+            (headers.get("meta") or {}) if headers else {},
+            self.identity,
+            self.address,
+            self._server,
         )
 
     # -------------------------------------------------------------------- running

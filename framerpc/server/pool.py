@@ -1,10 +1,10 @@
-"""A bounded pool of threads, and a coroutine that waits for what one of them does.
+"""Jobs in threads: how many run, how many wait, and what it means to cancel one.
 
-This module owns who runs when, and what cancelling means: a job that waits is dropped, one
-that runs is asked to stop and awaited. It does not know what a job is.
+A job that waits for a thread is dropped when its coroutine is cancelled; one that runs is asked
+to stop, and awaited all the same. This module does not know what a job does.
 
-The threads are daemons, unlike those of `concurrent.futures`, which the interpreter joins
-when it exits: a function that never returns must not keep a process alive.
+Only the loop's thread touches a pool, and of a job the thread that does it touches no more than
+`__call__` and `notify`.
 
 Spec: protocol.md, "Limits" and "Cancellation".
 """
@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import Cancelled, ResourceExhausted, Unavailable
+from framerpc.server.daemons import DaemonThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +26,7 @@ __all__ = ["Job", "Pool"]
 _logger: Final = logging.getLogger("framerpc.server")
 
 _CLOSE_GRACE: Final = 1.0
-"""Seconds that `Pool.close` gives to what runs; its callers have waited a grace before."""
+"""Seconds that `Pool.close` gives to what runs. A server has given it a grace of its own before."""
 
 _CONTROL: Final = (StopIteration, StopAsyncIteration)
 
@@ -38,25 +37,39 @@ class Job:
     Args:
         name: What it is, for people.
         work: Called in the thread.
-        stop: Asks `work`, while it runs, to end soon; called on the loop, maybe more than once.
-            If it can, it ends with `errors.Cancelled`.
+        stop: Asks `work` to end soon; called on the loop while it runs, maybe more than once. If
+            it can, `work` raises `errors.Cancelled`.
 
     Attributes:
-        ended: As the loop knows it.
+        name: As given.
+        stop: As given.
+        ended: `work` has returned or raised.
         left: Nobody waits for it any more.
     """
 
-    __slots__ = ("_error", "_loop", "_result", "_waiter", "ended", "left", "name", "stop", "work")
+    __slots__ = (
+        "_error",
+        "_loop",
+        "_result",
+        "_running",
+        "_waiter",
+        "_work",
+        "ended",
+        "left",
+        "name",
+        "stop",
+    )
 
     def __init__(
         self, name: str, work: Callable[[], Any], stop: Callable[[], None] | None = None
     ) -> None:
         self.name = name
-        self.work = work
         self.stop = stop
         self.ended = False
-        self._loop = asyncio.get_running_loop()
         self.left = False
+        self._work: Callable[[], Any] | None = work
+        self._loop = asyncio.get_running_loop()
+        self._running: asyncio.Future[Any] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._result: Any = None
         self._error: BaseException | None = None
@@ -64,27 +77,39 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.name}{', ended' if self.ended else ''}>"
 
-    def run(self) -> None:
+    def __call__(self) -> None:
         """Do it; in the thread."""
+        work, self._work = self._work, None
+        assert work is not None
         try:
-            self._result = self.work()
+            self._result = work()
         except BaseException as exc:  # noqa: BLE001  # SystemExit too is an outcome, not an order
             self._error = exc
-        self._call(self._end)
 
     def notify(self) -> None:
         """Wake up who is in `wait`; from the thread."""
-        self._call(self._wake)
-
-    def _call(self, callback: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:
             pass  # the loop is closed: nobody waits
 
-    def _end(self) -> None:
-        self.ended = True
-        self._wake()
+    def start(self, threads: DaemonThreads, then: Callable[[Job], None]) -> asyncio.Future[Any]:
+        """Let one of the threads do it.
+
+        Args:
+            threads: Some.
+            then: Called on the loop when it has ended, or was taken back, or left.
+        """
+
+        def end(running: asyncio.Future[Any]) -> None:
+            self.ended = not running.cancelled()
+            self._work = None
+            then(self)
+            self._wake()
+
+        self._running = self._loop.run_in_executor(threads, self)
+        self._running.add_done_callback(end)
+        return self._running
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -106,6 +131,9 @@ class Job:
     def leave(self) -> None:
         """Stop waiting for it, for good."""
         self.left = True
+        self.stop = None
+        if self._running is not None:
+            self._running.cancel()
         if self._waiter is not None:
             self._waiter.cancel()
 
@@ -116,6 +144,7 @@ class Job:
             cancelled: Its coroutine was cancelled; then it may have ended for that reason.
         """
         error, self._error = self._error, None
+        self.stop = None
         if error is None:
             return self._result
         try:
@@ -130,42 +159,53 @@ class Job:
 
 
 class Pool:
-    """Threads, started as they are needed, and the jobs that wait for one.
+    """The jobs of a bounded number of threads, which are started as they are needed.
 
     Args:
         name: Of the threads.
         max_threads: How many.
-        max_waiting: Jobs that wait when all threads are busy.
+        max_waiting: Jobs that may wait when all threads are busy.
         limit: The option that bounds the waiting, for the error's text.
     """
 
     def __init__(self, name: str, max_threads: int, max_waiting: int, limit: str) -> None:
-        self._name = name
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._limit = limit
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # for what follows, which the threads change too
-        self._waiting: set[Job] = set()
-        self._running: set[Job] = set()
-        self._threads: list[threading.Thread] = []
-        self._closing: asyncio.Future[None] | None = None
+        self._threads = DaemonThreads(name, max_threads)
+        self._jobs: dict[Job, asyncio.Future[Any]] = {}  # those that run and those that wait
+        self._closing = False
 
     def __repr__(self) -> str:
-        return f"<Pool {self._name}, {len(self._running)} running, {len(self._waiting)} waiting>"
+        return f"<Pool {self._threads}, {len(self._jobs)} jobs>"
 
     async def run(self, job: Job) -> Any:
         """Let a thread do it, and return what it returns.
 
         Cancelling it drops a job that waits. One that runs is asked to stop, and awaited all the
-        same: nothing can end a thread from outside. If it ends otherwise than by that request,
-        its outcome counts: it is returned or raised.
+        same: nothing can end a thread from outside. Unless it ends by that request, its outcome
+        counts, and is returned or raised.
 
         Raises:
             ResourceExhausted: Too many wait already.
+            Unavailable: The pool is closed.
         """
         self.submit(job)
         return await self.finish(job)
+
+    def submit(self, job: Job) -> None:
+        """Let a thread do it; `finish` waits for the end. Raises what `run` raises."""
+        if self._closing:
+            raise Unavailable("the server is stopping")
+        if len(self._jobs) >= self._max_threads + self._max_waiting:
+            raise ResourceExhausted(
+                f"{self._max_threads} calls run and {self._max_waiting} wait already "
+                f"({self._limit})"
+            )
+        self._jobs[job] = job.start(self._threads, self._forget)
+
+    def _forget(self, job: Job) -> None:
+        self._jobs.pop(job, None)
 
     async def finish(self, job: Job) -> Any:
         """Wait for the end of a job that was submitted; see `run`."""
@@ -181,46 +221,12 @@ class Pool:
                     job.stop()
         return job.outcome(cancelled=cancelled)
 
-    def submit(self, job: Job) -> None:
-        """Let a thread do it; see `run`."""
-        with self._lock:
-            if self._closing is not None:
-                raise Unavailable("the server is stopping")
-            busy = len(self._running) + len(self._waiting)
-            if busy >= self._max_threads + self._max_waiting:
-                raise ResourceExhausted(
-                    f"all {self._max_threads} are busy and {self._max_waiting} calls wait "
-                    f"already ({self._limit})"
-                )
-            self._waiting.add(job)
-            if busy >= len(self._threads) < self._max_threads:
-                self._start_thread()
-        self._queue.put(job)
-
-    def _start_thread(self) -> None:
-        name = f"{self._name}-{len(self._threads) + 1}"
-        thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _serve(self) -> None:
-        while (job := self._queue.get()) is not None:
-            with self._lock:
-                if job not in self._waiting:
-                    continue  # dropped
-                self._waiting.discard(job)
-                self._running.add(job)
-            job.run()
-            with self._lock:
-                self._running.discard(job)
-            del job  # an idle thread keeps nothing alive
-
     def drop(self, job: Job) -> bool:
-        """Take a job back; return False if a thread has it."""
-        with self._lock:
-            if job not in self._waiting:
-                return False
-            self._waiting.discard(job)
+        """Take a job back and let go who waits for it; return False if a thread has it."""
+        if not self._threads.take_back(job):
+            return False
+        self._forget(job)
+        job.leave()
         return True
 
     async def close(self) -> None:
@@ -229,38 +235,13 @@ class Pool:
         Whoever still waits for a job that does not end is let go with CancelledError; its thread
         is left behind, and ends with the job or the process.
         """
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            self._closing = loop.create_future()
-            waiting, running = list(self._waiting), list(self._running)
-            self._waiting.clear()
-        for job in waiting:
-            job.leave()
-        for job in running:
-            if job.stop is not None:
+        self._closing = True
+        for job in list(self._jobs):
+            if not self.drop(job) and job.stop is not None:
                 job.stop()
-        for _ in self._threads:
-            self._queue.put(None)
-        await _joined(self._threads, loop)
-        with self._lock:
-            stuck = list(self._running)
-        for job in stuck:
+        if self._jobs:
+            await asyncio.wait(list(self._jobs.values()), timeout=_CLOSE_GRACE)
+        for job in list(self._jobs):
             _logger.warning("x %s does not end; its thread is left behind", job.name)
             job.leave()
-
-
-async def _joined(threads: list[threading.Thread], loop: asyncio.AbstractEventLoop) -> None:
-    """Wait for the threads to end, but not for ever."""
-    ended = loop.create_future()
-
-    def join() -> None:
-        for thread in threads:
-            thread.join()
-        try:
-            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits
-
-    if threads:
-        threading.Thread(target=join, name="framerpc-close", daemon=True).start()
-        await asyncio.wait([ended], timeout=_CLOSE_GRACE)
+        self._threads.shutdown()
