@@ -6,17 +6,21 @@
 ...     @framerpc.method
 ...     async def greet(self, name: str) -> str:
 ...         return f"Hello, {name}."
+
+The client and the server are loaded when they are first used: most processes are one of them,
+and importing framerpc to declare a contract should cost next to nothing.
 """
 
+from __future__ import annotations
+
+import importlib as _importlib
 import logging as _logging
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
-from framerpc.client.channel import State
-from framerpc.client.client import Client, connect
-from framerpc.client.results import ResultStream
 from framerpc.config import Keepalive, Limits
+from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
-from framerpc.contract.service import method, service
 from framerpc.errors import (
     CallError,
     Cancelled,
@@ -40,13 +44,15 @@ from framerpc.errors import (
     Unavailable,
     Unimplemented,
 )
-from framerpc.protocol.frames import Outcome
-from framerpc.server.peers import Credentials
-from framerpc.server.server import Server
 from framerpc.version import __version__
 
-# A library stays silent until its user configures logging.
-_logging.getLogger("framerpc").addHandler(_logging.NullHandler())
+if _TYPE_CHECKING:
+    from framerpc.client.channel import State
+    from framerpc.client.client import Client, connect
+    from framerpc.client.results import ResultStream
+    from framerpc.protocol.frames import Outcome
+    from framerpc.server.peers import Credentials
+    from framerpc.server.server import Server
 
 __all__ = [
     "Body",
@@ -90,3 +96,30 @@ __all__ = [
     "method",
     "service",
 ]
+
+_LATER = {
+    "Client": "framerpc.client.client",
+    "Credentials": "framerpc.server.peers",
+    "Outcome": "framerpc.protocol.frames",
+    "ResultStream": "framerpc.client.results",
+    "Server": "framerpc.server.server",
+    "State": "framerpc.client.channel",
+    "connect": "framerpc.client.client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is only needed by those who call, or by those who serve (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'framerpc' has no attribute {name!r}")
+    value: object = getattr(_importlib.import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+# A library stays silent until its user configures logging.
+_logging.getLogger("framerpc").addHandler(_logging.NullHandler())

@@ -26,8 +26,7 @@ Spec: protocol.md, "Errors".
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,8 +87,7 @@ class Status(enum.IntEnum):
     INVALID_RESULT = 13
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRow:
+class StatusRow(NamedTuple):
     """One line of the table in protocol.md, "Errors".
 
     Attributes:

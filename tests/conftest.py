@@ -132,7 +132,7 @@ def _time_limit(item: pytest.Item) -> float | None:
     """
     marker = item.get_closest_marker("timeout")
     limit = marker.args[0] if marker is not None else item.config.getini("timeout")
-    return float(limit) * 0.9 if limit else None
+    return max(float(limit) - 3, float(limit) / 2) if limit else None  # and time to report
 
 
 def _run(test: Coroutine[Any, Any, None], factory: LoopFactory, limit: float | None) -> None:

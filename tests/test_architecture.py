@@ -24,8 +24,8 @@ PACKAGE: Final = ROOT / "framerpc"
 # only rows above it. A module may always import its own room.
 LOWER: Final[dict[str, set[str]]] = {
     "version": set(),
-    "adapters.uvloop": set(),  # chooses a loop; knows nothing of framerpc
     "errors": set(),
+    "adapters.uvloop": {"errors"},  # chooses a loop, and knows nothing of what runs on it
     "config": {"errors"},
     "deadline": {"errors"},
     "contract": {"errors"},

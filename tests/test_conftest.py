@@ -74,19 +74,19 @@ async def test_it() -> None:
     socket.socket()
 """,
     "TimeoutError": """
-@pytest.mark.timeout(0.5)
+@pytest.mark.timeout(1)
 async def test_it() -> None:
     await asyncio.Event().wait()
 """,
     "TimeoutError*": """
-@pytest.mark.timeout(0.5)
+@pytest.mark.timeout(1)
 async def test_it() -> None:
     again = lambda: asyncio.get_running_loop().call_soon(again)
     again()
     await asyncio.Event().wait()
 """,
-    "Timeout (>0.5s)": """
-@pytest.mark.timeout(0.5)
+    "Timeout (>1.0s)": """
+@pytest.mark.timeout(1)
 async def test_it() -> None:
     while True:
         pass

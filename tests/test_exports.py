@@ -44,30 +44,47 @@ def test_all_is_sorted_and_true(module: str) -> None:
     assert [name for name in names if not hasattr(loaded, name)] == []
 
 
-def test_front_door_only_re_exports() -> None:
-    """`framerpc/__init__.py` is a docstring, imports of its rooms, and `__all__`."""
-    docstring, *body = ast.parse(PATHS["framerpc"].read_text(encoding="utf-8")).body
-    assert isinstance(docstring, ast.Expr)
-    for statement in body:
-        if isinstance(statement, ast.ImportFrom):
-            assert (statement.module or "").startswith(("framerpc.", "__future__"))
-        else:
-            assert isinstance(statement, ast.Assign)
-            assert ast.unparse(statement.targets[0]) == "__all__"
-
-
-def test_front_door_agrees_with_its_rooms() -> None:
-    """What the front door offers is what it imports, and each room offers it, too."""
-    imported: dict[str, str] = {}
-    for statement in ast.parse(PATHS["framerpc"].read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.ImportFrom) and statement.module != "__future__":
-            for alias in statement.names:
-                assert alias.asname is None
-                imported[alias.name] = statement.module or ""
-    assert sorted(imported) == sorted(framerpc.__all__)
-    hidden = {
-        name: module
-        for name, module in imported.items()
-        if name not in importlib.import_module(module).__all__
+def _re_exports(tree: ast.Module | ast.If) -> dict[str, str]:
+    """Return the names imported from rooms directly in a block, with their module."""
+    return {
+        alias.asname or alias.name: statement.module or ""
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        and (statement.module or "").startswith("framerpc.")
+        for alias in statement.names
     }
-    assert hidden == {}
+
+
+FRONT: Final = ast.parse(PATHS["framerpc"].read_text(encoding="utf-8"))
+AT_ONCE: Final = _re_exports(FRONT)
+# What is loaded at its first use stands in an `if TYPE_CHECKING` for the type checkers.
+LATER: Final = {
+    name: module
+    for statement in FRONT.body
+    if isinstance(statement, ast.If)
+    for name, module in _re_exports(statement).items()
+}
+
+
+def test_front_door_only_re_exports() -> None:
+    """`framerpc/__init__.py` defines nothing that a user could import from there alone."""
+    defined = {
+        statement.name
+        for statement in FRONT.body
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    }
+    assert defined <= {"__getattr__", "__dir__"}
+    assert sorted(AT_ONCE | LATER) == sorted(framerpc.__all__)
+
+
+@pytest.mark.parametrize("name", framerpc.__all__)
+def test_front_door_agrees_with_its_rooms(name: str) -> None:
+    """A public name is the very object that its room offers, loaded from where it says."""
+    room = importlib.import_module((AT_ONCE | LATER)[name])
+    assert name in room.__all__
+    assert getattr(framerpc, name) is getattr(room, name)
+
+
+def test_types_and_loading_agree() -> None:
+    """What is loaded late comes from where the type checkers are told that it comes from."""
+    assert getattr(framerpc, "_LATER", {}) == LATER

@@ -93,6 +93,9 @@ class Channel:
         self._uploads: set[asyncio.Task[None]] = set()
         self._dialling: asyncio.Task[None] | None = None
         self._refusal: FrameRPCError | None = None
+        self._cause = ""  # why the last connection ended
+        self._ready_since = float("-inf")
+        self._flapped = False  # the last connection was ready, and not for long
         self._receipts: Counter[Outcome] = Counter()
         self._dial()
 
@@ -115,19 +118,34 @@ class Channel:
             self._dialling = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        """Dial until a connection stands, or the refusal is final."""
+        """Dial until the server has welcomed us, or refuses for good."""
         try:
-            self._connection = await until_connected(
-                self._dial_once, wait=self._options.reconnect, failed=self._dial_failed
+            await until_connected(
+                self._attempt, wait=self._options.reconnect, failed=self._dial_failed
             )
         except FrameRPCError as error:
             self._end(error)
-        else:
-            self._notify()
+
+    async def _attempt(self) -> None:
+        """Connect and greet; a connection that dies before the welcome is a failed attempt.
+
+        Calls may use the connection meanwhile: they need not wait for the welcome.
+        """
+        flapped, self._flapped = self._flapped, False
+        if flapped:
+            # So that a server that takes us and drops us is not dialled without a pause.
+            raise ConnectionFailed(self._endpoints(), 1, "the last connection did not last")
+        connection = self._connection = await self._dial_once()
+        self._notify()
+        while self.state is not State.READY:
+            if self._connection is not connection:
+                raise self._refusal or ConnectionFailed(self._endpoints(), 1, self._cause)
+            await asyncio.shield(self._changed)
 
     async def _dial_once(self) -> Connection:
         """Try each address in turn; return the first connection."""
         token = await self._token()
+        self._refusal = None
         greeting = Greeting(
             versions=[VERSION],
             agent=AGENT,
@@ -279,6 +297,11 @@ class Channel:
         except DeadlineExceeded as error:
             _explain(error, context, call)
             raise
+        except ConnectionLost as error:
+            if error.executed != "no" or uploads:
+                raise
+            # The server refused the connection before it looked at the call.
+            return await self.handle(context, body)
         finally:
             context.finished = True
             if parent is not None and parent.children:
@@ -306,8 +329,6 @@ class Channel:
                         return connection
                     else:
                         await connection.admission()
-                        if connection.wire.state is ConnectionState.DRAINING:
-                            await asyncio.shield(self._changed)
         except TimeoutError:
             error = self.too_late(context.timeout)
             error.method = context.method
@@ -346,6 +367,7 @@ class Channel:
         """The server knows us."""
         self.reply = reply
         self._failure = None
+        self._ready_since = self._loop.time()
         self._enter(State.READY)
 
     def goaway(self, connection: Connection, goaway: Goaway) -> None:
@@ -379,23 +401,14 @@ class Channel:
     def lost(self, connection: Connection, error: ConnectionLost) -> None:
         """Dial again, unless that is pointless."""
         self._leaving.discard(connection)
-        refusal, self._refusal = self._refusal, None
-        if isinstance(refusal, CallError) or (
-            isinstance(refusal, ConnectionFailed) and refusal.final
-        ):
-            self._connection = None
-            self._end(refusal)
+        if connection is not self._connection:
             return
-        if connection.wire.reply is None:
-            # It never got to be ready: count it among the failures, and do not hurry.
-            cause = refusal.cause if isinstance(refusal, ConnectionFailed) else error.cause
-            attempts = self._failure.attempts + 1 if self._failure else 1
-            self._failure = ConnectionFailed(connection.endpoint, attempts, cause)
-        if connection is self._connection:
-            self._connection = None
-            if self._final is None:
-                self._enter(State.CONNECTING)
-                self._dial()
+        self._connection = None
+        self._cause = error.cause
+        if self._final is None:
+            self._flapped = self._loop.time() - self._ready_since < _STABLE
+            self._enter(State.CONNECTING)
+            self._dial()  # unless that is what failed: then its next attempt follows
 
     def translate(self, error: Error, method: str) -> BaseException:
         """Return the exception that an ERROR frame stands for."""
@@ -427,6 +440,9 @@ class Channel:
     def _refuse(self, connection: Connection, call_id: int) -> None:
         connection.fail(call_id, Status.METHOD_NOT_FOUND, 0, "clients offer no methods")
 
+
+_STABLE: Final = 1.0
+"""Seconds a connection must have been ready for the next dial to follow at once."""
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""

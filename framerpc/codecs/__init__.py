@@ -1,4 +1,4 @@
-"""The msgpack profile: values to bytes and back, with limits."""
+"""Plain values to msgpack and back."""
 
 from framerpc.codecs.envelope import packb, unpackb
 

@@ -1,13 +1,14 @@
-"""The envelope of a frame: one msgpack value to bytes and back.
+"""Plain values to msgpack and back, whatever their type: for tools, tests and worker processes.
 
-The only importer of msgpack. Everything a stranger can put into a frame becomes a value or
-a RemoteProtocolError: the C unpacker bounds every announced length by the bytes at hand, so
-nothing is allocated for a length that is only claimed, and nesting has a fixed stack.
-
-Bodies (arguments, results, items) are opaque here: `contract/` encodes and decodes them.
+The only importer of msgpack. What is no msgpack becomes a RemoteProtocolError. Not for bytes of
+a stranger, since a list costs more than the bytes that announce it: frames are read by
+`protocol.frames`, straight into their types, and bodies by `contract/`.
 
 Spec: protocol.md, "The msgpack profile".
 """
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["packb", "unpackb"]
 
 # One packer for the process: `pack` runs from start to end without releasing the GIL,
-# because nothing in an envelope calls back into Python.
+# because nothing in a plain value calls back into Python.
 _packer: Final = msgpack.Packer(use_bin_type=True, autoreset=True)
 packb: Final[Callable[[Any], bytes]] = _packer.pack
 """Return the msgpack encoding of a plain value. (See `msgpack.Packer.pack`.)"""
@@ -39,4 +40,4 @@ def unpackb(buffer: bytes | bytearray | memoryview) -> Any:
         return msgpack.unpackb(buffer)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as exc:
         problem = str(exc) or type(exc).__name__
-        raise RemoteProtocolError(f"a frame is not one msgpack value: {problem}") from exc
+        raise RemoteProtocolError(f"not one msgpack value: {problem}") from exc

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from framerpc.errors import ConfigurationError
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Address", "parse_address"]
 
 _EXAMPLES: Final = "tcp://127.0.0.1:7000, tls://example.org:7000, unix:///run/app.sock, memory://name"
+_MAX_PORT: Final = 65_535
 _MAX_UNIX_PATH: Final = 107
 """Bytes of a Unix socket's path: Linux' sockaddr_un has 108 with the terminating zero."""
 
@@ -58,7 +58,7 @@ def parse_address(url: str) -> Address:
     if not separator or scheme not in {"tcp", "tls", "unix", "memory"}:
         raise ConfigurationError(f"unknown address {url!r}; write one of {_EXAMPLES}")
     place, _, query = rest.partition("?")
-    options = dict(parse_qsl(query))
+    options = _options(query)
     if scheme in {"tcp", "tls"}:
         host, port = _host_and_port(url, scheme, place)
         return Address(scheme, host=host, port=port, options=options)
@@ -73,11 +73,17 @@ def parse_address(url: str) -> Address:
 
 
 def _host_and_port(url: str, scheme: str, place: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"{scheme}://{place}")
-        host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise ConfigurationError(f"bad address {url!r}: {exc}") from exc
-    if host is None or port is None or parts.path not in {"", "/"} or parts.username:
+    host, colon, digits = place.removesuffix("/").rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    name = host[1:-1] if bracketed else host
+    plain = bracketed or ":" not in name  # an IPv6 address needs its brackets
+    if not (colon and name and plain and digits.isascii() and digits.isdigit()) or "/" in name:
         raise ConfigurationError(f"bad address {url!r}; write {scheme}://host:port")
-    return host, port
+    port = int(digits)
+    if port > _MAX_PORT:
+        raise ConfigurationError(f"bad address {url!r}: a port is at most {_MAX_PORT}")
+    return name, port
+
+
+def _options(query: str) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in query.split("&") if pair)

@@ -121,7 +121,8 @@ class _Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(256 * 1024))
+        self.large = memoryview(bytearray(256 * 1024))
+        self.small = self.large[:_SMALL_READ]
 
 
 _scratch: Final = _Scratch()
@@ -156,6 +157,7 @@ class Connection(asyncio.BufferedProtocol):
         "_limits",
         "_loop",
         "_scratch",
+        "_small_scratch",
         "_target",
         "_transport",
         "_waiters",
@@ -191,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = loop
         self._greeting = greeting
         self._transport: asyncio.Transport | None = None
-        self._scratch = _scratch.view
+        self._scratch, self._small_scratch = _scratch.large, _scratch.small
         self._target: memoryview | None = None
         self._backlog: deque[Event] | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -234,7 +236,7 @@ class Connection(asyncio.BufferedProtocol):
         self._target = target = self.wire.buffer()
         if target is not None:
             return target
-        return self._scratch if self.wire.calls.receiving else self._scratch[:_SMALL_READ]
+        return self._scratch if self.wire.calls.receiving else self._small_scratch
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what arrived."""

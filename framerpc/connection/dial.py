@@ -10,7 +10,6 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-from framerpc.connection import memory
 from framerpc.connection.sockets import tune
 from framerpc.errors import ConfigurationError, ConnectionFailed
 
@@ -68,6 +67,8 @@ async def _open(
 ) -> tuple[asyncio.BaseTransport, Connection]:
     loop = asyncio.get_running_loop()
     if address.scheme == "memory":
+        from framerpc.connection import memory  # noqa: PLC0415 - mostly for tests
+
         return await memory.connect(address.path, factory)
     if address.scheme == "unix":
         if sys.platform == "win32":

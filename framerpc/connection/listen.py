@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from framerpc.connection import memory
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ async def listen(
     """
     loop = asyncio.get_running_loop()
     if address.scheme == "memory":
+        from framerpc.connection import memory  # noqa: PLC0415 - mostly for tests
+
         place = memory.listen(address.path, factory, loop)
         return Listener(address, place.close)
     if address.scheme == "unix":

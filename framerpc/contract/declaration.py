@@ -1,7 +1,7 @@
-"""What `@method` writes down at import time: the options of a method, and nothing else.
+"""What `@service` and `@method` write down at import time: names and options, nothing else.
 
-This module owns the decorator and where its options are kept: on the function itself, which
-is returned as it came, so that type checkers and callers see no difference. Reading signatures
+This module owns the decorators and where their options are kept: on the function or the class
+itself, which is returned as it came, so that type checkers and callers see no difference. Reading signatures
 is left for later, when somebody asks for the spec.
 
 Spec: protocol.md, "Methods".
@@ -13,17 +13,29 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overload
 
+from framerpc.contract.names import check_name
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MethodDeclaration", "RunOption", "declaration_of", "method"]
+__all__ = [
+    "SERVICE_NAME",
+    "MethodDeclaration",
+    "RunOption",
+    "declaration_of",
+    "method",
+    "service",
+]
 
 RunOption: TypeAlias = Literal["loop", "thread", "process"] | None
 
 _ATTRIBUTE: Final = "framerpc_method"
 
+SERVICE_NAME: Final = "framerpc_service"
+"""The attribute of a service class that holds its name."""
+
+C = TypeVar("C", bound=type)
 F = TypeVar("F")
 
 
@@ -113,3 +125,39 @@ def declaration_of(function: object) -> MethodDeclaration | None:
     """Return what `@method` wrote down for a function (or a bound method of it), or None."""
     found = getattr(getattr(function, "__func__", function), _ATTRIBUTE, None)
     return found if isinstance(found, MethodDeclaration) else None
+
+
+@overload
+def service(cls: C, /) -> C: ...
+
+
+@overload
+def service(*, name: str | None = None) -> Callable[[C], C]: ...
+
+
+def service(cls: Any = None, /, *, name: str | None = None) -> Any:
+    """Declare a class whose decorated functions may be called from outside.
+
+    Args:
+        cls: The class, when it is used without parentheses.
+        name: Name on the wire, if it should not be that of the class.
+
+    Raises:
+        ConfigurationError: It was put on something that is not a class.
+    """
+
+    def decorate(cls: Any) -> Any:
+        if not isinstance(cls, type):
+            raise ConfigurationError(
+                f"@service belongs on a class, not on a {type(cls).__name__}; "
+                "plain functions are registered with @server.method"
+            )
+        check_name(f"{name or cls.__name__}/x", internal=True)
+        setattr(cls, SERVICE_NAME, name or cls.__name__)
+        for member in vars(cls).values():
+            declaration = declaration_of(member)
+            if declaration is not None and declaration.owner is None:
+                declaration.owner = cls
+        return cls
+
+    return decorate if cls is None else decorate(cls)

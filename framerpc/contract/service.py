@@ -1,6 +1,6 @@
 """Services: classes whose decorated functions may be called from outside.
 
-This module owns `@service`, and how the methods of a class are collected: from its bases too,
+This module owns how the methods of a class are collected: from its bases too,
 the most derived declaration first, and nothing that is not decorated. An undecorated subclass
 of a service is an implementation: names, types and options come from the contract above it,
 only where a method runs is decided by the function that runs.
@@ -16,9 +16,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final
 
-from framerpc.contract.declaration import declaration_of, method
+from framerpc.contract.declaration import SERVICE_NAME, declaration_of, method, service
 from framerpc.contract.implementation import check_implementation, is_unimplemented
 from framerpc.contract.method import MethodSpec, function_spec, resolve_run
 from framerpc.contract.names import check_name
@@ -41,9 +41,6 @@ __all__ = [
     "spec_of",
 ]
 
-C = TypeVar("C", bound=type)
-
-_NAME_ATTRIBUTE: Final = "framerpc_service"
 _SPEC_ATTRIBUTE: Final = "framerpc_spec"
 
 
@@ -62,42 +59,6 @@ class ServiceSpec:
     doc: str
     methods: Mapping[str, MethodSpec]
     service: type
-
-
-@overload
-def service(cls: C, /) -> C: ...
-
-
-@overload
-def service(*, name: str | None = None) -> Callable[[C], C]: ...
-
-
-def service(cls: Any = None, /, *, name: str | None = None) -> Any:
-    """Declare a class whose decorated functions may be called from outside.
-
-    Args:
-        cls: The class, when it is used without parentheses.
-        name: Name on the wire, if it should not be that of the class.
-
-    Raises:
-        ConfigurationError: It was put on something that is not a class.
-    """
-
-    def decorate(cls: Any) -> Any:
-        if not isinstance(cls, type):
-            raise ConfigurationError(
-                f"@service belongs on a class, not on a {type(cls).__name__}; "
-                "plain functions are registered with @server.method"
-            )
-        check_name(f"{name or cls.__name__}/x", internal=True)
-        setattr(cls, _NAME_ATTRIBUTE, name or cls.__name__)
-        for member in vars(cls).values():
-            declaration = declaration_of(member)
-            if declaration is not None and declaration.owner is None:
-                declaration.owner = cls
-        return cls
-
-    return decorate if cls is None else decorate(cls)
 
 
 def spec_of(obj: object) -> ServiceSpec:
@@ -157,13 +118,13 @@ def bound_methods(instance: object) -> list[tuple[MethodSpec, Callable[..., Any]
 
 
 def _make_spec(cls: type) -> ServiceSpec:
-    contract = next((base for base in cls.__mro__ if _NAME_ATTRIBUTE in vars(base)), None)
+    contract = next((base for base in cls.__mro__ if SERVICE_NAME in vars(base)), None)
     if contract is None:
         raise ConfigurationError(
             f"{cls.__name__} is not a service: decorate the class with @framerpc.service"
             + (", and its methods with @framerpc.method" if not _declared(cls) else "")
         )
-    service_name: str = vars(contract)[_NAME_ATTRIBUTE]
+    service_name: str = vars(contract)[SERVICE_NAME]
     declared = _declared(contract)
     for attribute, (home, _) in _declared(cls).items():
         if attribute not in declared or home is not declared[attribute][0]:

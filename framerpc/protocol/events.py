@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from framerpc.errors import RemoteProtocolError, Status
+from framerpc.errors import RemoteProtocolError, Status  # noqa: TC001 - msgspec reads the types
 from framerpc.protocol.frames import Frame, Item, Notify, Request, Response
 
 __all__ = ["Event", "Refused", "Violation"]

@@ -4,19 +4,35 @@ A frame is a msgpack array that starts with its kind. The classes below are the 
 their fields, in order, are the frame's fields, and their annotations are what a receiver
 checks. Reading goes straight from bytes into the class: types and ranges are checked on the
 way, nothing is allocated for a length that is only claimed, and fields that a later version
-adds at the end are skipped. Writing is `encode`.
+adds at the end are skipped. Writing is `encoding.encode`.
+
+The numbers of `kinds` and the functions of `encoding` can be had from here as well.
 
 Spec: protocol.md, "Frames"; a test compares its table with this catalogue.
 """
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from framerpc.errors import Executed, RemoteProtocolError
+from framerpc.errors import RemoteProtocolError
+from framerpc.protocol.encoding import encode, part_header
+from framerpc.protocol.kinds import (
+    EXECUTED,
+    KNOWN_FLAGS,
+    MAX_CREDIT,
+    MAX_ID,
+    MAX_UINT,
+    OPTIONAL_KINDS,
+    PART_SIZE,
+    REQUIRED_KINDS,
+    CancelReason,
+    Flag,
+    Kind,
+    Outcome,
+)
 
 __all__ = [
     "CATALOGUE",
@@ -24,6 +40,7 @@ __all__ = [
     "KNOWN_FLAGS",
     "MAX_CREDIT",
     "MAX_ID",
+    "MAX_UINT",
     "OPTIONAL_KINDS",
     "PART_SIZE",
     "REQUIRED_KINDS",
@@ -54,75 +71,11 @@ __all__ = [
 ]
 
 
-class Kind(enum.IntEnum):
-    """The first element of every frame."""
-
-    __hash__ = int.__hash__  # in C: enum's own is a Python function, and this is a hot key
-
-    HELLO = 1
-    WELCOME = 2
-    CLOSE = 3
-    GOAWAY = 4
-    PING = 5
-    PONG = 6
-    REQUEST = 8
-    RESPONSE = 9
-    ERROR = 10
-    CANCEL = 11
-    RECEIPT = 12
-    ITEM = 13
-    END = 14
-    CREDIT = 15
-    NOTIFY = 16
-    PART = 17
-
-
-REQUIRED_KINDS: Final = range(64)
-"""A receiver that does not know one of these closes the connection."""
-OPTIONAL_KINDS: Final = range(64, 128)
-"""A receiver that does not know one of these ignores it."""
-
-MAX_ID: Final = 2**31 - 1
-MAX_CREDIT: Final = 2**31 - 1
-PART_SIZE: Final = 64 * 1024
-"""Bodies up to this many bytes travel inside their frame, longer ones in parts of this size.
-
-64 KiB keeps what stands behind a part waiting for less than a millisecond on a gigabit link."""
-
-
-class Flag(enum.IntFlag):
-    """What a REQUEST asks for. Bits above the eighth are ignored by those who do not know them."""
-
-    WANTS_STREAM = 1
-    SENDS_STREAM = 2
-
-
-KNOWN_FLAGS: Final = int(Flag.WANTS_STREAM | Flag.SENDS_STREAM)
-
-
-class CancelReason(enum.IntEnum):
-    """Why a caller gives a call up."""
-
-    CANCELLED = 0
-    DEADLINE = 1
-
-
-class Outcome(enum.IntEnum):
-    """What became of a call that was cancelled."""
-
-    STOPPED = 0
-    FINISHED = 1
-    STILL_RUNNING = 2
-
-
-EXECUTED: Final[tuple[Executed, ...]] = ("no", "maybe", "yes")
-"""How an ERROR frame numbers the answers."""
-
-_Uint: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+_Uint: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_UINT)]
 _Id: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 _Credit: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CREDIT)]
 _Options: TypeAlias = dict[str, Any]
-_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_UINT)]
 _Body: TypeAlias = bytes | _Size
 """The body itself, or its size if it follows in parts."""
 
@@ -138,7 +91,7 @@ class _Frame(msgspec.Struct, array_like=True, gc=False):
 
 def _short(value: object) -> str:
     """Show the size of bytes and the keys of a map: their contents may be secrets."""
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes | bytearray):
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
         value = list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
@@ -315,7 +268,6 @@ class _AnyFrame(msgspec.Struct, array_like=True):
 
 _decode: Final = msgspec.msgpack.Decoder(Frame).decode
 _decode_any: Final = msgspec.msgpack.Decoder(_AnyFrame).decode
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
@@ -325,9 +277,11 @@ def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
         RemoteProtocolError: It is no frame of this protocol.
     """
     try:
-        return _decode(frame)
+        known: Frame = _decode(frame)
     except (ValueError, RecursionError) as exc:
-        return _refuse(frame, exc)
+        _refuse(frame, exc)
+        return None
+    return known
 
 
 def _refuse(frame: bytes | bytearray | memoryview, cause: Exception) -> None:
@@ -342,35 +296,3 @@ def _refuse(frame: bytes | bytearray | memoryview, cause: Exception) -> None:
         raise RemoteProtocolError(f"a bad {Kind(kind).name} frame: {cause}") from cause
     if kind not in OPTIONAL_KINDS:
         raise RemoteProtocolError(f"an unknown frame of kind {kind}, which must not be ignored")
-
-
-def encode(*fields: Any) -> bytes:
-    """Return the frame with these fields (the kind first), with its length prefix.
-
-    What UTF-8 cannot carry in a text (half of a surrogate pair) is written as an escape.
-    """
-    try:
-        payload = _encode(fields)
-    except UnicodeEncodeError:
-        payload = _encode(_encodable(fields))
-    return len(payload).to_bytes(4, "big") + payload
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, tuple | list):
-        return [_encodable(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return value
-
-
-def part_header(call_id: int, size: int) -> bytes:
-    """Return what stands before the `size` bytes of a PART frame, so that they need no copy."""
-    if size < 2**16:
-        after_id = b"\xc5" + size.to_bytes(2, "big")
-    else:
-        after_id = b"\xc6" + size.to_bytes(4, "big")
-    start = b"\x93" + bytes((Kind.PART.value,)) + _encode(call_id) + after_id
-    return (len(start) + size).to_bytes(4, "big") + start

@@ -85,7 +85,7 @@ class FrameDecoder:
 
     def written(self, count: int) -> Whole | None:
         """Account for `count` bytes written into `buffer()`; return the frame if it is complete."""
-        assert self._target is not None  # noqa: S101 - a bug of ours, never the peer's
+        assert self._target is not None  # a bug of ours, never the peer's
         self._filled += count
         if self._filled < len(self._target):
             return None

@@ -5,11 +5,15 @@ Spec: protocol.md, "Preamble" and "Handshake".
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from framerpc.errors import CloseCode, RemoteProtocolError
+from framerpc.protocol.kinds import MAX_CREDIT, MAX_UINT
+
+if TYPE_CHECKING:
+    from framerpc.config import Limits
 
 __all__ = [
     "MINIMUM",
@@ -20,9 +24,13 @@ __all__ = [
     "Announced",
     "Greeting",
     "Reply",
+    "announce",
     "check_preamble",
+    "options_of",
     "parse_greeting",
     "parse_reply",
+    "speaks_framerpc",
+    "window_of",
 ]
 
 VERSION: Final = 1
@@ -35,7 +43,12 @@ MINIMUM_EARLY: Final = 16 * 1024
 MINIMUM_GREETING: Final = 4 * 1024
 """Bytes of a HELLO or WELCOME that every peer reads."""
 
-_Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+_Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_UINT)]
+
+
+_SMALLEST_WINDOW: Final = 1024
+_LARGEST_FRAME: Final = 2**32 - 1
+_MOST_CALLS: Final = 2**30
 
 
 class Announced(msgspec.Struct, frozen=True, gc=False):
@@ -48,14 +61,29 @@ class Announced(msgspec.Struct, frozen=True, gc=False):
         window: Bytes of items sent before any were consumed.
     """
 
-    frame: Annotated[int, msgspec.Meta(ge=65_600, le=2**32 - 1)] = 65_600
-    message: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)] = 65_536
-    calls: Annotated[int, msgspec.Meta(ge=1, le=2**30)] = 16
-    window: Annotated[int, msgspec.Meta(ge=1024, le=2**31 - 1)] = 65_536
+    frame: Annotated[int, msgspec.Meta(ge=65_600, le=_LARGEST_FRAME)] = 65_600
+    message: Annotated[int, msgspec.Meta(ge=1, le=MAX_UINT)] = 65_536
+    calls: Annotated[int, msgspec.Meta(ge=1, le=_MOST_CALLS)] = 16
+    window: Annotated[int, msgspec.Meta(ge=_SMALLEST_WINDOW, le=MAX_CREDIT)] = 65_536
 
 
 MINIMUM: Final = Announced()
 """To be assumed until the peer has announced its own limits."""
+
+
+def announce(limits: Limits) -> Announced:
+    """Return what we tell the peer of our limits."""
+    return Announced(
+        frame=min(limits.max_frame, _LARGEST_FRAME),
+        message=limits.max_message,
+        calls=min(limits.max_calls, _MOST_CALLS),
+        window=window_of(limits),
+    )
+
+
+def window_of(limits: Limits) -> int:
+    """Return the credit that we grant to a new stream, in bytes."""
+    return min(max(limits.stream_window, _SMALLEST_WINDOW), MAX_CREDIT)
 
 
 class Greeting(msgspec.Struct, kw_only=True, frozen=True):
@@ -117,15 +145,19 @@ def check_preamble(received: bytes) -> None:
         RemoteProtocolError: They are not the start of our preamble. With close code VERSION
             if the peer speaks framerpc in a version that we do not know.
     """
-    length = len(received)
-    if received == PREAMBLE[:length]:
+    if received == PREAMBLE[: len(received)]:
         return
-    if received[: len(PREAMBLE) - 1] == PREAMBLE[: length if length < len(PREAMBLE) else -1]:
+    if speaks_framerpc(received):
         raise RemoteProtocolError(
             f"the peer speaks framerpc version {received[-1]}, we speak {VERSION}",
             CloseCode.VERSION,
         )
     raise RemoteProtocolError(f"the peer does not speak framerpc{_guess(received)}")
+
+
+def speaks_framerpc(received: bytes) -> bool:
+    """Return whether these first bytes are a whole preamble, in whatever version."""
+    return len(received) == len(PREAMBLE) and received[:-1] == PREAMBLE[:-1]
 
 
 def _guess(received: bytes) -> str:
@@ -139,6 +171,12 @@ def _guess(received: bytes) -> str:
     if received[:2] == b"\x15\x03":
         return ": the peer answered with a TLS alert; use a tls:// address on both sides"
     return f": it began with {received!r}"
+
+
+def options_of(words: Greeting | Reply) -> dict[str, Any]:
+    """Return the options of a HELLO or a WELCOME; what is None is left out."""
+    options = msgspec.to_builtins(words, builtin_types=(bytes,))
+    return {key: value for key, value in options.items() if value is not None}
 
 
 _Options = TypeVar("_Options", Greeting, Reply)

@@ -10,30 +10,39 @@ Spec: protocol.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import enum
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import msgspec
-
-from framerpc.errors import (
-    CloseCode,
-    LocalProtocolError,
-    MessageTooLarge,
-    RemoteProtocolError,
-)
-from framerpc.protocol.calls import Calls, PlacedPart
+from framerpc.errors import CloseCode, LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from framerpc.protocol.calls import CallFrame, Calls, PlacedPart
 from framerpc.protocol.events import Violation
-from framerpc.protocol.frames import CATALOGUE, Hello, Kind, Welcome, decode, encode
-from framerpc.protocol.framing import FrameDecoder
+from framerpc.protocol.frames import (
+    CATALOGUE,
+    MAX_UINT,
+    Close,
+    Frame,
+    Hello,
+    Kind,
+    Welcome,
+    decode,
+    encode,
+)
+from framerpc.protocol.framing import LONG, FrameDecoder
 from framerpc.protocol.handshake import (
     MINIMUM,
+    MINIMUM_EARLY,
+    MINIMUM_GREETING,
     PREAMBLE,
     VERSION,
     Announced,
     Greeting,
     Reply,
+    announce,
     check_preamble,
+    options_of,
     parse_greeting,
     parse_reply,
+    speaks_framerpc,
 )
 from framerpc.protocol.states import CONNECTION, ConnectionState, Role
 
@@ -48,18 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Wire", "announce"]
 
 _KIND_OF: Final = {frame: Kind(number) for number, frame in CATALOGUE.items()}
-_FIRST_ABOUT_CALLS: Final = Kind.REQUEST.value
-_LIVE: Final = frozenset({ConnectionState.READY, ConnectionState.DRAINING})
-
-
-def announce(limits: Limits) -> Announced:
-    """Return what we tell the peer of our limits."""
-    return Announced(
-        frame=limits.max_frame,
-        message=max(limits.max_message, MINIMUM.message),
-        calls=limits.max_calls,
-        window=max(limits.stream_window, 1024),
-    )
+_ABOUT_CALLS: Final = frozenset(CATALOGUE[kind] for kind in Kind if kind >= Kind.REQUEST)
 
 
 class Wire:
@@ -83,6 +81,7 @@ class Wire:
         "_early",
         "_limits",
         "_preamble",
+        "_said",
         "calls",
         "greeting",
         "peer",
@@ -101,9 +100,11 @@ class Wire:
         self.reply: Reply | None = None
         self.unknown = 0
         self._limits = limits
-        self._preamble = b""
-        self._early = b""
-        self._decoder = FrameDecoder(limits.max_greeting, self.calls.place)
+        self._preamble = b""  # the peer's, as far as it has arrived
+        self._early = bytearray()
+        self._said = _Said.NOTHING
+        longest = max(limits.max_greeting, MINIMUM_GREETING)
+        self._decoder = FrameDecoder(longest, self.calls.place)
 
     def __repr__(self) -> str:
         return f"<Wire {self.role.value} {self.state.value}, {len(self.calls.alive)} calls>"
@@ -112,25 +113,25 @@ class Wire:
 
     def buffer(self) -> memoryview | None:
         """Return where the next bytes belong, or None if any buffer will do."""
-        return self._decoder.buffer()
+        return self._decoder.buffer() if self.state in _LIVE else None
 
     def written(self, count: int) -> list[Event]:
         """Account for `count` bytes that were written into `buffer()`."""
+        if self.state not in _LIVE:
+            return []  # we closed it meanwhile
         whole = self._decoder.written(count)
-        return [] if whole is None else self._events((whole,))
+        return [] if whole is None else self._events([whole])
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Take the next bytes from the peer and return what they mean, in order."""
+        if self.state in _LIVE:
+            return self._events(self._decoder.feed(data))
         if self.state is ConnectionState.CLOSED:
             return []
-        if self.state is ConnectionState.WAITING:
-            return self._keep_early(bytes(data))
         try:
-            if len(self._preamble) < len(PREAMBLE):
-                data = self._read_preamble(memoryview(data))
-            if self.state is ConnectionState.GREETING:
-                return self._greet(memoryview(data))
-            return self._events(self._decoder.feed(data))
+            if self.state is ConnectionState.WAITING:
+                return self._keep_early(data)
+            return self._greet(memoryview(data))
         except RemoteProtocolError as error:
             return [self._violation(error)]
 
@@ -138,70 +139,64 @@ class Wire:
         self.state = ConnectionState.CLOSED
         return Violation(error)
 
-    def _read_preamble(self, data: memoryview) -> memoryview:
-        missing = len(PREAMBLE) - len(self._preamble)
-        self._preamble += bytes(data[:missing])
-        check_preamble(self._preamble)
-        return data[missing:]
-
     def _greet(self, data: memoryview) -> list[Event]:
         """Read up to the greeting and no further: what follows may have to wait."""
+        missing = len(PREAMBLE) - len(self._preamble)
+        if missing:
+            self._preamble += bytes(data[:missing])
+            check_preamble(self._preamble)
+            data = data[missing:]
         events: list[Event] = []
         while data and self.state is ConnectionState.GREETING:
-            # One frame at a time: the length of the first decides what belongs to it.
-            needed = self._first_frame(data)
-            events += self._events(self._decoder.feed(data[:needed]))
-            data = data[needed:]
-        if data:
-            events += self.receive(data)
-        return events
+            missing = self._decoder.missing
+            events += self._events(self._decoder.feed(data[:missing]))
+            data = data[missing:]
+        return events + self.receive(data) if data else events
 
-    def _first_frame(self, data: memoryview) -> int:
-        """Return how many of these bytes belong to the frame that is being read."""
-        have = self._decoder.pending
-        if have:
-            return 1  # only a stranger dribbles its greeting
-        if len(data) < 4:  # noqa: PLR2004 - the length prefix
-            return len(data)
-        return min(len(data), 4 + int.from_bytes(data[:4], "big"))
-
-    def _keep_early(self, data: bytes) -> list[Event]:
+    def _keep_early(self, data: bytes | bytearray | memoryview) -> list[Event]:
         self._early += data
-        if len(self._early) > self._limits.max_early:
-            return [
-                self._violation(
-                    RemoteProtocolError(
-                        f"more than {self._limits.max_early} bytes before the welcome"
-                    )
-                )
-            ]
+        most = max(self._limits.max_early, MINIMUM_EARLY)
+        if len(self._early) > most:
+            raise RemoteProtocolError(f"more than {most} bytes before the welcome")
         return []
 
     def _events(self, frames: Iterable[memoryview | Whole]) -> list[Event]:
         events: list[Event] = []
+        receive, calls = self.calls.receive, self.calls
+        live = self.state in _LIVE
         try:
-            for frame in frames:
-                if type(frame) is PlacedPart:
-                    self.calls.placed(frame, events)
+            for data in frames:
+                if calls.receiving and self._is_part(data, events):
+                    continue
+                frame = decode(cast("memoryview", data))
+                if live and type(frame) in _ABOUT_CALLS:
+                    receive(cast("CallFrame", frame), events)
+                elif live and frame is None:
+                    self.unknown += 1
                 else:
-                    self._frame(frame, events)  # type: ignore[arg-type]
+                    self._about_us(frame, events)
+                    live = self.state in _LIVE
+                    if self.state is ConnectionState.CLOSED:
+                        break
         except RemoteProtocolError as error:
             events.append(self._violation(error))
         return events
 
-    def _frame(self, data: memoryview | bytearray, events: list[Event]) -> None:
-        frame = decode(data)
+    def _is_part(self, data: memoryview | Whole, events: list[Event]) -> bool:
+        """Take a piece of a long body without decoding it, if it is one."""
+        if type(data) is PlacedPart:
+            self.calls.placed(data, events)
+            return True
+        view = cast("memoryview", data)
+        return len(view) >= LONG and self.calls.whole_part(view, events)
+
+    def _about_us(self, frame: Frame | None, events: list[Event]) -> None:
+        """Apply a frame that is about the connection, or has no business here."""
         if frame is None:
-            self.unknown += 1
-            return
+            raise RemoteProtocolError("an unknown frame instead of a greeting")
         kind = _KIND_OF[type(frame)]
-        if kind >= _FIRST_ABOUT_CALLS and self.state in _LIVE:
-            self.calls.receive(kind, frame, events)
-            return
         state = CONNECTION[self.role][self.state].get(kind)
         if state is None:
-            if self.state is ConnectionState.CLOSED:
-                return
             raise RemoteProtocolError(
                 f"{kind.name} while the connection is {self.state.value}, is not allowed"
             )
@@ -211,6 +206,8 @@ class Wire:
         elif type(frame) is Welcome:
             self.reply = parse_reply(frame.options)
             self._know_peer(self.reply.limits)
+        elif type(frame) is Close:
+            self._said = _Said.GOODBYE  # it reads no answer
         self.state = state
         events.append(frame)
 
@@ -223,42 +220,62 @@ class Wire:
 
     def hello(self, greeting: Greeting) -> bytes:
         """Return the client's first bytes."""
-        options = msgspec.to_builtins(greeting, builtin_types=(bytes,))
-        return PREAMBLE + encode(Kind.HELLO.value, _without_none(options))
+        self._said = _Said.PREAMBLE
+        return PREAMBLE + encode(Kind.HELLO.value, options_of(greeting))
 
     def welcome(self, reply: Reply) -> bytes:
         """Return the server's first bytes: the caller is known.
 
         Afterwards call `resume` for what the client sent early.
+
+        Raises:
+            LocalProtocolError: Nobody has greeted, or we have answered already.
         """
         if self.state is not ConnectionState.WAITING:
             raise LocalProtocolError(f"WELCOME while the connection is {self.state.value}")
         self.state = ConnectionState.READY
-        options = msgspec.to_builtins(reply)
-        return PREAMBLE + encode(Kind.WELCOME.value, options)
+        self._said = _Said.PREAMBLE
+        return PREAMBLE + encode(Kind.WELCOME.value, options_of(reply))
 
     def resume(self) -> list[Event]:
         """Return the events of what the client sent before it was welcomed."""
-        early, self._early = self._early, b""
+        early, self._early = self._early, bytearray()
         return self.receive(early) if early else []
 
     def close(
         self, code: CloseCode, reason: str, details: dict[str, Any] | None = None
     ) -> bytes | None:
-        """Return the last frame to send, or None if the peer could not read it."""
-        before, self.state = self.state, ConnectionState.CLOSED
-        if self.role is Role.SERVER and len(self._preamble) < len(PREAMBLE):
-            return None  # a stranger
+        """Return the last bytes to send, or None if the peer would not read or understand them.
+
+        Nothing is read any more. A second call returns None, and so does the first after the
+        peer's own CLOSE, or when the peer has not shown that it speaks this protocol.
+        """
+        self.state = ConnectionState.CLOSED
+        said, self._said = self._said, _Said.GOODBYE
         if code is CloseCode.VERSION:
             details = {"versions": [VERSION]}
-        frame = encode(Kind.CLOSE.value, code.value, reason[:1000], details)
-        greeted = self.role is Role.CLIENT or before not in _UNGREETED
-        return frame if greeted else PREAMBLE + frame
+        frame = encode(Kind.CLOSE.value, code.value, reason[:_LONGEST_REASON], details)
+        if said is _Said.PREAMBLE:
+            return frame
+        if said is _Said.NOTHING and self.role is Role.SERVER and speaks_framerpc(self._preamble):
+            return PREAMBLE + frame
+        return None
 
     def goaway(self, reason: str, grace: float) -> bytes:
-        """Return the frame that asks for no new calls, and stop counting on any."""
+        """Return the frame that asks for no new calls, and stop counting on any.
+
+        Args:
+            reason: Why, in words.
+            grace: Seconds that calls in flight are given.
+
+        Raises:
+            LocalProtocolError: There is no connection yet, or no more.
+        """
+        if self.state not in _LIVE:
+            raise LocalProtocolError(f"GOAWAY while the connection is {self.state.value}")
         self.state = ConnectionState.DRAINING
-        return encode(Kind.GOAWAY.value, reason, int(grace * 1000))
+        grace_ms = int(min(grace * 1000, MAX_UINT))
+        return encode(Kind.GOAWAY.value, reason[:_LONGEST_REASON], grace_ms)
 
     def check_size(self, size: int, method: str, executed: Executed = "no") -> None:
         """Refuse a body that one of the two sides would not take.
@@ -272,8 +289,13 @@ class Wire:
             raise MessageTooLarge(size, self.peer.message, "remote", method, executed)
 
 
-_UNGREETED: Final = frozenset({ConnectionState.GREETING, ConnectionState.WAITING})
+class _Said(enum.Enum):
+    """What we have sent that decides how we can still say goodbye."""
+
+    NOTHING = "nothing"
+    PREAMBLE = "preamble"
+    GOODBYE = "goodbye"  # or it is of no use any more
 
 
-def _without_none(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}
+_LIVE: Final = frozenset({ConnectionState.READY, ConnectionState.DRAINING})
+_LONGEST_REASON: Final = 1000  # characters: enough for a person, and sure to fit in a frame

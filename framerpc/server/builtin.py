@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from framerpc.contract.fingerprint import describe
 from framerpc.contract.service import function_spec
 from framerpc.version import AGENT
 
@@ -27,6 +26,8 @@ def builtin_methods(server: Server) -> list[tuple[MethodSpec, Callable[..., Any]
 
     async def description() -> dict[str, Any]:
         """Return the services and methods of this server, with signatures and docs."""
+        from framerpc.contract.fingerprint import describe  # noqa: PLC0415 - seldom asked for
+
         return describe(server.specs())
 
     return [

@@ -6,9 +6,8 @@ from Python 3.12 on nothing uses this.
 Strategy: a future that steps its coroutine itself, built on the extension points that
 asyncio offers to other implementations of tasks (Python's documentation, "Extending
 asyncio"). It is the current task from its first step on, so `asyncio.timeout()`,
-`asyncio.TaskGroup` and the like work inside it. It saves the way through the queue, the
-registration, which happens when it first waits, and mostly itself: a task that did not wait
-and that nobody has kept serves the next coroutine.
+`asyncio.TaskGroup` and the like work inside it. What it saves is the way through the queue,
+and the registration, which happens when it first waits.
 """
 
 # pyright: reportPrivateUsage=false
@@ -20,21 +19,19 @@ import asyncio
 import itertools
 from asyncio import base_tasks
 from asyncio.tasks import _enter_task, _leave_task, _register_task
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
-from weakref import getweakrefcount
 
 if TYPE_CHECKING:
     import contextvars
     from asyncio import Task as _Interface
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import FrameType
 else:
     # The coroutine of an asyncio.Task cannot be stepped from outside: hence a future that keeps
     # the interface of a task.
     from asyncio import Future as _Interface
 
-__all__ = ["EagerTask", "begin"]
+__all__ = ["EagerTask", "start"]
 
 _T = TypeVar("_T")
 
@@ -44,68 +41,72 @@ _set_result: Final = _Future.set_result  # `super()` is dear where each call pas
 _set_exception: Final = _Future.set_exception
 _cancel: Final = _Future.cancel
 
-_spares: Final[list[EagerTask[Any]]] = []
-"""At most one task that can be used again; it keeps its loop alive until the next call."""
 
-_OURS: Final = 2
-"""What `getrefcount` says when only `begin` refers to the task: its variable, the argument."""
-
-
-def begin(
+def start(
     coro: Coroutine[Any, Any, _T],
+    *,
     loop: asyncio.AbstractEventLoop,
     context: contextvars.Context,
     name: str | None = None,
 ) -> _T | EagerTask[_T]:
-    """Run `coro` at once until it ends or waits; see `framerpc.server.eager.start`."""
-    try:
-        task: EagerTask[_T] = _spares.pop()
-    except IndexError:
-        task = EagerTask(loop=loop)
-    if task._loop is not loop:
-        task = EagerTask(loop=loop)
+    """Run `coro` at once until it ends or waits; see `framerpc.server.eager`."""
+    task: EagerTask[_T] = _new_task(loop=loop)
     task._coro = coro
     task._context = context
     task._name = name
-    outer = asyncio.current_task(loop)
-    if outer is not None:
-        _leave_task(loop, outer)
-    _enter_task(loop, task)
+    task._must_cancel = False
+    task._fut_waiter = None
+    task._cancel_requests = 0
     try:
-        try:
-            yielded = context.run(coro.send, None)
-        finally:
-            _leave_task(loop, task)
-            if outer is not None:
-                _enter_task(loop, outer)
+        _enter_task(loop, task)
+    except RuntimeError:
+        # Another task is running. Asking first would cost every call; this costs few.
+        return _start_inside(task)
+    return _first_step(task)
+
+
+def _start_inside(task: EagerTask[_T]) -> _T | EagerTask[_T]:
+    """Take the first step while another task is taking one of its own."""
+    loop = task._loop
+    outer = asyncio.current_task(loop)
+    assert outer is not None
+    _leave_task(loop, outer)
+    try:
+        _enter_task(loop, task)
+        return _first_step(task)
+    finally:
+        _enter_task(loop, outer)
+        del task  # an exception must not keep itself alive through this frame
+
+
+def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
+    """Take the first step; the task is the current one."""
+    loop = task._loop
+    try:
+        yielded = task._context.run(task._coro.send, None)
     except StopIteration as stop:
-        if (
-            getrefcount(task) != _OURS
-            or getweakrefcount(task)
-            or task._must_cancel
-            or task._name is not None
-            or task._callbacks is not None  # pyright: ignore[reportUnnecessaryComparison]
-        ):
-            task._end(stop)
+        _leave_task(loop, task)
+        if task._must_cancel:  # cancelled from inside, and it did not wait any more
+            _cancel(task, msg=task._cancel_text)
             return task.result()
         result: _T = stop.value
-        if not _spares:
-            del task._coro, task._context
-            _spares.append(task)
+        _set_result(task, result)
         return result
     except BaseException as exc:
+        _leave_task(loop, task)
         task._end(exc)
         task._log_traceback = False  # it is raised here
-        del task  # the exception must not keep itself alive through this frame
+        del task  # as in _start_inside
         raise
-    task._watch = _LostTaskWatch(loop, coro)
+    _leave_task(loop, task)
+    task._watch = _LostTaskWatch(loop, task._coro)
     _register_task(task)
     task._wait_for(yielded)
     return task
 
 
 class EagerTask(_Interface[_T]):
-    """What `asyncio.Task` is, once `begin` has taken the first step.
+    """What `asyncio.Task` is, once `start` has taken the first step.
 
     It differs in two points: `asyncio.all_tasks()` does not list it during its first step,
     and it is not an instance of `asyncio.Task`.
@@ -122,18 +123,17 @@ class EagerTask(_Interface[_T]):
         "_watch",
     )
 
+    # There is no __init__: one written in Python costs a tenth of a whole call; `start` does it.
     # `_coro`, `_fut_waiter` and `_must_cancel` are named as in asyncio.Task: asyncio.base_tasks
     # and anyio read them.
     _coro: Coroutine[Any, Any, _T]
     _context: contextvars.Context
     _fut_waiter: asyncio.Future[Any] | None
-
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
-        _Future.__init__(self, loop=loop)
-        self._name: str | None = None
-        self._must_cancel = False
-        self._fut_waiter = None
-        self._cancel_requests = 0
+    _name: str | None
+    _must_cancel: bool
+    _cancel_requests: int
+    _cancel_text: Any
+    _watch: _LostTaskWatch
 
     def _step(self, exc: BaseException | None = None) -> None:
         """Resume the coroutine. The loop has entered its context."""
@@ -156,7 +156,7 @@ class EagerTask(_Interface[_T]):
             self._wait_for(yielded)
         finally:
             _leave_task(loop, self)
-            del self, exc  # as in begin
+            del self, exc  # as in _start_inside
 
     def _wakeup(self, future: asyncio.Future[Any]) -> None:
         try:
@@ -166,7 +166,7 @@ class EagerTask(_Interface[_T]):
         else:
             self._step()
         finally:
-            del self  # as in begin
+            del self  # as in _start_inside
 
     def _end(self, exc: BaseException) -> None:
         """Take over the outcome of the coroutine."""
@@ -280,3 +280,7 @@ class _LostTaskWatch:
         if self._loop is not None:
             text = "Task was destroyed but it is pending!"
             self._loop.call_exception_handler({"message": text, "coroutine": self._coro})
+
+
+_new_task: Final[Callable[..., EagerTask[Any]]] = EagerTask
+"""Makes a task that has not begun. A type checker would ask for what `start` fills in."""
