@@ -69,7 +69,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         server: The server that the call runs in; None on the client.
         streams: The result is a stream.
         arrived: Loop time at which we learned of the call.
-        started: Loop time at which its method was entered; 0 before.
+        started: Loop time at which its method was entered; None before.
         finished: The call has ended; nothing may inherit from it any more.
         children: The calls that its handler made, as long as they run.
         now: Returns the loop's time; from any thread.
@@ -85,7 +85,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     peer: str = ""
     server: Any = None
     streams: bool = False
-    started: float = 0.0
+    started: float | None = None
     finished: bool = False
     children: list[CallContext] | None = None
 

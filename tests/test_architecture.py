@@ -57,6 +57,7 @@ ON_PUBLIC_NAMES: Final = ("sync", "adapters", "cli")
 PRIVATE: Final[dict[str, set[str]]] = {
     "sync": {
         "framerpc.adapters.uvloop.new_event_loop",  # the portal owns a loop
+        "framerpc.client.options.UNCHANGED",  # a view may leave an option as it is
         "framerpc.contract.service.spec_of",  # a blocking stub has the methods of the contract
     },
     "cli": {

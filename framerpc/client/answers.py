@@ -6,42 +6,73 @@ Spec: protocol.md, "Streams".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from framerpc.errors import DeadlineExceeded, Status
+from framerpc.errors import CallError, DeadlineExceeded, MessageTooLarge, Status
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
     from framerpc.call import Buffer, CallContext
     from framerpc.connection.connection import Connection
     from framerpc.connection.outgoing import OutgoingCall
+    from framerpc.connection.streams import ItemReader
 
-__all__ = ["Answer", "upload"]
+__all__ = ["Answer", "encoded", "upload"]
 
 
 class Answer(AsyncIterator["Buffer"]):
-    """The encoded items of a result that is a stream."""
+    """The encoded items of a result that is a stream.
 
-    __slots__ = ("_call", "_context", "_reader")
+    Dropping the last reference to it stops the producer, as `aclose` does.
 
-    def __init__(self, context: CallContext, call: OutgoingCall) -> None:
-        assert call.reader is not None  # noqa: S101 - it was asked for
+    Args:
+        context: The call.
+        reader: Where its items arrive.
+        parent: The call whose handler made it, if one did.
+    """
+
+    __slots__ = ("_context", "_loop", "_parent", "_reader")
+
+    def __init__(
+        self, context: CallContext, reader: ItemReader, parent: CallContext | None
+    ) -> None:
         self._context = context
-        self._call = call
-        self._reader = call.reader
+        self._reader = reader
+        self._parent = parent
+        self._loop = asyncio.get_running_loop()
 
     async def __anext__(self) -> Buffer:
         """Return the next item. Cancelling it loses none."""
         try:
             return await anext(self._reader)
         except DeadlineExceeded as error:
+            self._finished()
             error.method = self._context.method
+            raise
+        except Exception:  # StopAsyncIteration too
+            self._finished()
             raise
 
     async def aclose(self) -> None:
         """Stop the producer, unless it has finished."""
-        self._context.finished = True
+        self._finished()
         self._reader.close()
+
+    def __del__(self) -> None:
+        if not self._context.finished:
+            # The garbage collector may run in any thread, and after the loop is closed.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._reader.close)
+            self._finished()
+
+    def _finished(self) -> None:
+        self._context.finished = True
+        siblings = self._parent.children if self._parent is not None else None
+        if siblings and self._context in siblings:
+            siblings.remove(self._context)
 
 
 async def upload(
@@ -64,8 +95,31 @@ async def upload(
     except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
         connection.fail_upload(call.id, Status.CANCELLED, type(error).__name__)
         writer.on_stop = None  # that would be us
+        if isinstance(error, (CallError, MessageTooLarge)) and not error.method:
+            error.method = call.method
         call.fail(error)
     finally:
-        close = getattr(items, "aclose", None)
-        if close is not None:
-            await close()
+        await _close(items)
+
+
+async def encoded(stream: Any, encode: Callable[[Any], bytes]) -> AsyncGenerator[Buffer, None]:
+    """Encode the items of a stream argument as they are asked for.
+
+    Closing it closes the caller's own generator, so that its `finally` runs as soon as nobody
+    takes its items any more.
+    """
+    try:
+        if hasattr(stream, "__aiter__"):
+            async for item in stream:
+                yield encode(item)
+        else:
+            for item in stream:
+                yield encode(item)
+    finally:
+        await _close(stream)
+
+
+async def _close(stream: Any) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()

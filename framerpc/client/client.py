@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from framerpc.call import CallContext, Handler, Stream, chain, inherited_deadline
-from framerpc.client.channel import Channel, State
-from framerpc.client.options import CallOptions, ChannelOptions
+from framerpc.call import CallContext, Handler, Stream, inherited_deadline
+from framerpc.client.answers import encoded
+from framerpc.client.channel import State
+from framerpc.client.core import Core, single
+from framerpc.client.options import (
+    UNCHANGED,
+    CallOptions,
+    ChannelOptions,
+    Unchanged,
+    guarded,
+    token_source,
+)
 from framerpc.client.results import ResultStream
 from framerpc.client.retry import DEFAULT_RECONNECT
 from framerpc.client.stub import make_stub
@@ -21,7 +30,7 @@ from framerpc.config import Keepalive, Limits
 from framerpc.connection.addresses import parse_address
 from framerpc.contract import plain
 from framerpc.contract.service import MethodSpec, method_spec_of
-from framerpc.errors import ConfigurationError, InvalidArgument
+from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import ssl
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
-
         Iterator,
         Mapping,
         Sequence,
@@ -38,7 +46,6 @@ if TYPE_CHECKING:
 
     from framerpc.call import Body, Buffer, Interceptor
     from framerpc.client.retry import Wait
-    from framerpc.connection.addresses import Address
     from framerpc.protocol.frames import Outcome
 
 __all__ = ["Client", "connect"]
@@ -92,49 +99,13 @@ def connect(
         keepalive=keepalive or Keepalive(),
         reconnect=reconnect if reconnect is not None else DEFAULT_RECONNECT,
         tls=tls,
-        token=token,
-        on_state=on_state,
-        on_receipt=on_receipt,
+        token=token_source(token, urls[0]),
+        on_state=guarded(on_state),
+        on_receipt=guarded(on_receipt),
     )
-    options = CallOptions(timeout=timeout, metadata=dict(metadata or {}))
-    core = _Core(tuple(map(parse_address, urls)), channel, tuple(interceptors))
+    options = CallOptions(timeout=timeout, metadata=metadata or {})
+    core = Core(tuple(map(parse_address, urls)), channel, tuple(interceptors))
     return Client(core, options)
-
-
-class _Core:
-    """What all views of one client share."""
-
-    __slots__ = ("addresses", "channel", "handler", "interceptors", "loop", "options")
-
-    def __init__(
-        self,
-        addresses: tuple[Address, ...],
-        options: ChannelOptions,
-        interceptors: tuple[Interceptor, ...],
-    ) -> None:
-        self.addresses = addresses
-        self.options = options
-        self.interceptors = interceptors
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.channel: Channel | None = None
-        self.handler: Handler | None = None
-
-    def start(self) -> Channel:
-        """Bind to the running loop and begin to dial; return the channel."""
-        loop = asyncio.get_running_loop()
-        if self.channel is None:
-            self.loop = loop
-            self.channel = Channel(self.addresses, self.options, loop)
-            self.handler = chain(self.interceptors, self.channel.handle)
-        elif loop is not self.loop:
-            raise ConfigurationError(_WRONG_LOOP)
-        return self.channel
-
-
-_WRONG_LOOP: Final = (
-    "this client belongs to another event loop or process; make one with framerpc.connect() in "
-    "each loop, or use framerpc.sync, which can be shared between threads"
-)
 
 
 class Client:
@@ -142,7 +113,7 @@ class Client:
 
     __slots__ = ("_core", "_options")
 
-    def __init__(self, core: _Core, options: CallOptions) -> None:
+    def __init__(self, core: Core, options: CallOptions) -> None:
         self._core = core
         self._options = options
 
@@ -166,9 +137,8 @@ class Client:
 
     async def close(self) -> None:
         """End calls in flight with `Unavailable` or `ConnectionLost`, and close. Idempotent."""
-        channel = self._core.channel
-        if channel is not None and asyncio.get_running_loop() is self._core.loop:
-            await channel.close()
+        if self._core.channel is not None:
+            await self._core.start().close()
 
     async def ready(self, timeout: float | None = None) -> None:
         """Wait until the server has welcomed us.
@@ -203,7 +173,7 @@ class Client:
     def with_options(
         self,
         *,
-        timeout: float | None = -1.0,
+        timeout: float | Unchanged | None = UNCHANGED,
         metadata: Mapping[str, str] | None = None,
     ) -> Client:
         """Return a view of this client with other options for its calls.
@@ -216,10 +186,11 @@ class Client:
             ConfigurationError: An option is impossible.
         """
         options = self._options
-        if timeout != -1.0:
+        if not isinstance(timeout, Unchanged):
             options = dataclasses.replace(options, timeout=timeout, stream_timeout=timeout)
         if metadata is not None:
-            options = dataclasses.replace(options, metadata={**options.metadata, **metadata})
+            more = CallOptions(metadata=metadata).metadata
+            options = dataclasses.replace(options, metadata={**options.metadata, **more})
         return Client(self._core, options)
 
     def statistics(self) -> dict[str, int]:
@@ -279,9 +250,9 @@ class Client:
         """
         if isinstance(method, str):
             body, stream = plain.encode_arguments(args, kwargs)
-            items = None if stream is None else _encoded(stream, plain.encode_value)
+            items = None if stream is None else encoded(stream, plain.encode_value)
             return plain.decode_value(await self.unary(method, body, items))
-        return await self.call_spec(_spec(method), args, kwargs)
+        return await self.call_spec(_spec(method, streams=False), args, kwargs)
 
     async def call_spec(
         self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -289,12 +260,12 @@ class Client:
         """Call the method that `spec` declares; see `call`."""
         body, stream = spec.encode_arguments(args, kwargs)
         if stream is not None:
-            items = _encoded(stream, spec.encode_item)
+            items = encoded(stream, spec.encode_item)
             return spec.decode_result(await self.unary(spec.name, body, items))
         # `unary`, without its coroutine: this is the hot path.
         context = self._context(spec.name, self._options.timeout)
         result = await self._handler()(context, body)
-        return spec.decode_result(_single(result, spec.name))
+        return spec.decode_result(single(result, spec.name))
 
     @overload
     def stream(self, method: str, /, *args: Any, **kwargs: Any) -> ResultStream[Any]: ...
@@ -319,8 +290,8 @@ class Client:
     ) -> ResultStream[Any]:
         """Call a method whose result is a stream; iterate over what is returned.
 
-        The call starts with the first item that is asked for. Leaving the iteration early
-        should be followed by `aclose()`, which stops the producer.
+        The call starts with the first item that is asked for. After leaving the iteration early,
+        `aclose()` stops the producer; so does dropping the last reference.
 
         Args:
             method: As for `call`.
@@ -329,16 +300,16 @@ class Client:
         """
         if isinstance(method, str):
             body, stream = plain.encode_arguments(args, kwargs)
-            items = None if stream is None else _encoded(stream, plain.encode_value)
+            items = None if stream is None else encoded(stream, plain.encode_value)
             return self._result_stream(method, body, items, plain.decode_value)
-        return self.stream_spec(_spec(method), args, kwargs)
+        return self.stream_spec(_spec(method, streams=True), args, kwargs)
 
     def stream_spec(
         self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ResultStream[Any]:
         """Call the streaming method that `spec` declares; see `stream`."""
         body, stream = spec.encode_arguments(args, kwargs)
-        items = None if stream is None else _encoded(stream, spec.encode_item)
+        items = None if stream is None else encoded(stream, spec.encode_item)
         return self._result_stream(spec.name, body, items, spec.decode_result)
 
     async def notify(self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
@@ -350,18 +321,23 @@ class Client:
             method: As for `call`.
             args: As for `call`; no streams.
             kwargs: As for `call`.
+
+        Raises:
+            DeadlineExceeded: There was no connection in time.
+            MessageTooLarge: The arguments are over a limit; nothing was sent.
         """
         if isinstance(method, str):
             name = method
             body, stream = plain.encode_arguments(args, kwargs)
         else:
-            spec = _spec(method)
+            spec = _spec(method, streams=False)
             name = spec.name
             body, stream = spec.encode_arguments(args, kwargs)
         if stream is not None:
-            raise InvalidArgument("a notification cannot carry a stream; use call()")
-        channel = self._core.start()
-        await channel.notify(self._context(name, self._options.timeout), body)
+            raise ConfigurationError(f"{name}: a notification cannot carry a stream; use call()")
+        self._core.start()
+        assert self._core.notify is not None  # noqa: S101 - start() made it
+        await self._core.notify(self._context(name, self._options.timeout), body)
 
     # ------------------------------------------------------------------- one level down
 
@@ -372,11 +348,15 @@ class Client:
         handler = self._handler()
         context = self._context(name, self._options.timeout)
         result = await handler(context, body if items is None else Stream(items, body))
-        return _single(result, name)
+        return single(result, name)
 
     def _handler(self) -> Handler:
         core = self._core
-        if core.handler is None or asyncio.get_running_loop() is not core.loop:
+        try:  # `is_here`, without its call: this is the hot path
+            here = asyncio.get_running_loop() is core.loop
+        except RuntimeError:
+            here = False
+        if core.handler is None or not here:
             core.start()  # or says why not
         assert core.handler is not None  # noqa: S101 - start() made it
         return core.handler
@@ -384,7 +364,10 @@ class Client:
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
         clock = (self._core.loop or asyncio.get_running_loop()).time
         now = clock()
-        deadline = inherited_deadline(None if timeout is None else now + timeout)
+        own = None if timeout is None else now + timeout
+        deadline = inherited_deadline(own)
+        if deadline != own and deadline is not None:
+            timeout = max(deadline - now, 0.0)
         metadata = self._options.metadata
         return CallContext(
             name, clock, now, deadline, timeout, dict(metadata) if metadata else {}, streams=streams
@@ -408,29 +391,14 @@ class Client:
         return ResultStream(name, begin, decode)
 
 
-def _single(result: Body, name: str) -> Buffer:
-    if isinstance(result, Stream):  # an interceptor's mistake
-        raise ConfigurationError(f"{name}: an interceptor returned a stream for a single call")
-    return result
-
-
-def _spec(method: Callable[..., Any]) -> MethodSpec:
+def _spec(method: Callable[..., Any], *, streams: bool) -> MethodSpec:
     spec = method_spec_of(method)
     if spec is None:
         raise ConfigurationError(
             f"{method!r} is no method of a service; decorate it with @framerpc.method in a class "
             "with @framerpc.service, or call it by its name"
         )
+    if spec.streams_out is not streams:
+        advice = "a stream: use stream()" if spec.streams_out else "a single value: use call()"
+        raise ConfigurationError(f"the result of {spec.name} is {advice}")
     return spec
-
-
-async def _encoded(stream: Any, encode: Callable[[Any], bytes]) -> AsyncIterator[Buffer]:
-    """Encode the items of a stream argument as they are asked for."""
-    if hasattr(stream, "__aiter__"):
-        async for item in stream:
-            yield encode(item)
-    else:
-        for item in stream:
-            yield encode(item)
-
-

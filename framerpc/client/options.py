@@ -1,28 +1,46 @@
 """What a client was told: how to dial, and what goes for each call.
 
 Two frozen values, passed whole. A view of a client (`with_options`) has call options of its
-own and shares everything else, so that options never leak into other calls.
+own and shares everything else, so that options never leak into other calls. What the user's
+own callables raise stops here: a callback cannot break the connection that it is told about.
 """
 
 from __future__ import annotations
 
+import enum
+import inspect
+import logging
 import math
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
-from framerpc.errors import ConfigurationError
+from framerpc.config import Keepalive, Limits
+from framerpc.errors import ConfigurationError, ConnectionFailed, FrameRPCError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable
 
     from framerpc.client.channel import State
     from framerpc.client.retry import Wait
-    from framerpc.config import Keepalive, Limits
     from framerpc.protocol.frames import Outcome
 
-__all__ = ["CallOptions", "ChannelOptions"]
+__all__ = ["UNCHANGED", "CallOptions", "ChannelOptions", "Unchanged", "guarded", "token_source"]
+
+_P = ParamSpec("_P")
+
+_logger: Final = logging.getLogger("framerpc.client")
+
+
+class Unchanged(enum.Enum):
+    """The type of `UNCHANGED`."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+"""An option that stays as it is; None says something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +54,70 @@ class ChannelOptions:
     token: str | Callable[[], str | Awaitable[str]] | None = field(repr=False)
     on_state: Callable[[State], None] | None
     on_receipt: Callable[[str, Outcome], None] | None
+
+    def __post_init__(self) -> None:
+        _check("limits", self.limits, Limits, "a framerpc.Limits")
+        _check("keepalive", self.keepalive, Keepalive, "a framerpc.Keepalive")
+        _check("tls", self.tls, (ssl.SSLContext, type(None)), "an ssl.SSLContext")
+        if not isinstance(self.token, str):
+            _check_callable("token", self.token, "a string, or a callable that returns one")
+        if not callable(self.reconnect):
+            raise ConfigurationError(
+                f"reconnect must be one of tenacity's wait_* objects, got {self.reconnect!r}"
+            )
+        _check_callable("on_state", self.on_state, "a callable")
+        _check_callable("on_receipt", self.on_receipt, "a callable")
+
+
+def _check(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} must be {wanted}, got {value!r}")
+
+
+def _check_callable(name: str, value: object, wanted: str) -> None:
+    """Refuse what cannot be called, without showing it: it may be a secret."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be {wanted}, got a {type(value).__name__}")
+
+
+def guarded(callback: Callable[_P, None] | None) -> Callable[_P, None] | None:
+    """Return a callback that logs what the user's own raises, instead of raising it."""
+    if callback is None or not callable(callback):
+        return callback  # the options refuse what is no callable
+
+    def tell(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except Exception:
+            _logger.exception("! the callback %r failed", callback)
+
+    return tell
+
+
+def token_source(
+    token: str | Callable[[], str | Awaitable[str]] | None, endpoint: str
+) -> str | Callable[[], Awaitable[str]] | None:
+    """Return `token` so that asking for it fails as dialling does: it is asked for again.
+
+    An error of framerpc's, `Unauthenticated` above all, is final.
+    """
+    if token is None or not callable(token):
+        return token
+
+    async def ask() -> str:
+        try:
+            asked: Any = token()
+            value: object = await asked if inspect.isawaitable(asked) else asked
+        except FrameRPCError:
+            raise
+        except Exception as exc:
+            cause = f"token() failed: {type(exc).__name__}: {exc}"
+            raise ConnectionFailed(endpoint, 1, cause) from exc
+        if not isinstance(value, str):
+            raise ConfigurationError(f"token() must return a string, not a {type(value).__name__}")
+        return value
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +137,22 @@ class CallOptions:
     def __post_init__(self) -> None:
         for name in ("timeout", "stream_timeout"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not _is_duration(value):
                 raise ConfigurationError(
                     f"{name} must be a number of seconds > 0, or None; got {value!r}"
                 )
-        for key, value in self.metadata.items():
-            if not isinstance(key, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users err
+        metadata = cast("object", self.metadata)  # users err
+        if not isinstance(metadata, Mapping):
+            raise ConfigurationError(f"metadata must be a mapping, got {metadata!r}")
+        for key, value in cast("Mapping[Any, Any]", self.metadata).items():
+            if not isinstance(key, str) or not isinstance(value, str):
                 raise ConfigurationError(
                     f"metadata must be pairs of strings, got {key!r}: {value!r}"
                 )
+        object.__setattr__(self, "metadata", dict(self.metadata))  # ours: the user's may change
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and value > 0

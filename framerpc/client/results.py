@@ -85,6 +85,8 @@ class ResultStream(AsyncGenerator[_T, None], Generic[_T]):
         """Close the stream and raise the exception."""
         await self.aclose()
         error: Any = val if isinstance(val, BaseException) else typ
+        if isinstance(error, type):
+            error = error()
         raise error if tb is None else error.with_traceback(tb)
 
     async def aclose(self) -> None:

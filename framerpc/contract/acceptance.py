@@ -41,25 +41,26 @@ class _Pair:
     def __init__(self, reader_types: _Schema, writer_types: _Schema) -> None:
         self._reader_types = reader_types
         self._writer_types = writer_types
-        self._assumed: set[tuple[str, str]] = set()
+        self._assumed: set[tuple[str, str]] = set()  # of schemas, one of them a reference
 
     def fit(self, reader: _Schema, writer: _Schema) -> bool:
-        names = reader.get("name", ""), writer.get("name", "")
-        if reader["type"] == writer["type"] == "ref":
-            if names in self._assumed:
-                return True
-            self._assumed.add(names)
         if not _bounds_fit(reader, writer):
             return False
-        reader = _resolve(reader, self._reader_types)
-        writer = _resolve(writer, self._writer_types)
-        if reader["type"] == "any":
-            return True
         if writer["type"] == "union":
             return all(self.fit(reader, each) for each in writer["any_of"])
         if reader["type"] == "union":
             return any(self.fit(each, writer) for each in reader["any_of"])
-        return _bounds_fit(reader, writer) and self._same_shape(reader, writer)
+        if "ref" not in (reader["type"], writer["type"]):
+            return reader["type"] == "any" or self._same_shape(reader, writer)
+        pair = repr(reader), repr(writer)
+        if pair in self._assumed:
+            return True
+        before = self._assumed
+        self._assumed = {*before, pair}
+        fits = self.fit(_resolve(reader, self._reader_types), _resolve(writer, self._writer_types))
+        if not fits:  # nor does what was found to fit while this was assumed
+            self._assumed = before
+        return fits
 
     def _same_shape(self, reader: _Schema, writer: _Schema) -> bool:
         wanted, written = reader["type"], writer["type"]

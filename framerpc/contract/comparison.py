@@ -106,9 +106,9 @@ class _Methods:
     def _parameters(self) -> Iterator[Change]:
         old = {each["name"]: each for each in self._old["parameters"]}
         new = {each["name"]: each for each in self._new["parameters"]}
-        for name in old.keys() - new.keys():
+        for name in (each for each in old if each not in new):
             yield self._of(name, "removed", breaking=True)
-        for name in new.keys() - old.keys():
+        for name in (each for each in new if each not in old):
             required = bool(new[name]["required"])
             said = "added, and required" if required else "added, with a default"
             yield self._of(name, said, breaking=required)

@@ -1,8 +1,8 @@
 """What `@service` and `@method` write down at import time: names and options, nothing else.
 
 This module owns the decorators and where their options are kept: on the function or the class
-itself, which is returned as it came, so that type checkers and callers see no difference. Reading signatures
-is left for later, when somebody asks for the spec.
+itself, which is returned as it came, so that type checkers and callers see no difference.
+Reading signatures is left for later, when somebody asks for the spec.
 
 Spec: protocol.md, "Methods".
 """
@@ -49,6 +49,7 @@ class MethodDeclaration:
         once: It is executed at most once per session.
         run: Where it runs, if that was said.
         owner: The service class that it is in; filled in by `@service`.
+        attribute: Its name there; filled in by `@service`.
     """
 
     name: str | None = None
@@ -56,6 +57,7 @@ class MethodDeclaration:
     once: bool = False
     run: RunOption = None
     owner: type | None = None
+    attribute: str = ""
 
 
 @overload
@@ -154,10 +156,10 @@ def service(cls: Any = None, /, *, name: str | None = None) -> Any:
             )
         check_name(f"{name or cls.__name__}/x", internal=True)
         setattr(cls, SERVICE_NAME, name or cls.__name__)
-        for member in vars(cls).values():
+        for attribute, member in vars(cls).items():
             declaration = declaration_of(member)
             if declaration is not None and declaration.owner is None:
-                declaration.owner = cls
+                declaration.owner, declaration.attribute = cls, attribute
         return cls
 
     return decorate if cls is None else decorate(cls)

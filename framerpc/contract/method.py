@@ -149,8 +149,10 @@ class MethodSpec:
             return decode(body)
         except Exception as exc:
             place, text = values.explain(exc)
-            where = f"{self._result_word}{place}"
-            raise self._bad_result(f"{where} is not what the method declares: {text}") from exc
+            where = f"{place.removeprefix('.')}: " if place else ""
+            raise self._bad_result(
+                f"the {self._result_word} is not what the method declares: {where}{text}"
+            ) from exc
 
     def encode_item(self, value: object) -> bytes:
         """Encode one item of the argument that is a stream.

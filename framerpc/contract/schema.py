@@ -132,7 +132,7 @@ class SchemaWriter:
     def _define_model(self, cls: Any) -> Schema:
         """Define a pydantic model by its fields, the way it describes itself."""
         if not is_model(cls):
-            return {"type": "other", "name": str(cls)}
+            return {"type": "other", "name": f"{cls.__module__}.{cls.__qualname__}"}
         fields = [
             {
                 "name": each.alias or name,

@@ -87,13 +87,10 @@ def method_spec_of(function: object) -> MethodSpec | None:
     declaration = declaration_of(function)
     if declaration is None:
         return None
-    plain: Any = getattr(function, "__func__", function)
     if declaration.owner is None:
+        plain: Any = _function(function)
         return function_spec(plain)
-    attribute = next(
-        key for key, member in vars(declaration.owner).items() if _function(member) is plain
-    )
-    return spec_of(declaration.owner).methods[attribute]
+    return spec_of(declaration.owner).methods[declaration.attribute]
 
 
 def bound_methods(instance: object) -> list[tuple[MethodSpec, Callable[..., Any]]]:
@@ -158,11 +155,16 @@ def _declared(cls: type) -> dict[str, tuple[type, Any]]:
         for attribute, member in vars(base).items():
             if declaration_of(member) is not None:
                 found[attribute] = base, member
+            elif declaration_of(getattr(member, "fget", None)) is not None:
+                raise ConfigurationError(
+                    f"{base.__name__}.{attribute} is a property, which cannot be called; "
+                    "drop @property, or @method"
+                )
     return found
 
 
 def _function(member: Any) -> Any:
-    """Return the function inside a staticmethod or classmethod, or the member itself."""
+    """Return the function inside a staticmethod, classmethod or bound method, or it itself."""
     return getattr(member, "__func__", member)
 
 

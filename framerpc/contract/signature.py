@@ -21,7 +21,7 @@ import functools
 import inspect
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 from typing import get_type_hints as resolve
 
 from framerpc.contract.values import UnsupportedTypeError, carried_type, check_type
@@ -187,8 +187,20 @@ def _hints(
         ) from exc
 
 
+def _bare(annotation: Any) -> Any:
+    """Return what an alias (`type X = ...`) or an `Annotated` stands for."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = annotation.__origin__
+        elif hasattr(annotation, "__value__"):
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
 def _stream_origin(annotation: Any) -> Any | None:
-    origin = get_origin(annotation) or annotation
+    bare = _bare(annotation)
+    origin = get_origin(bare) or bare
     try:
         return origin if origin in _ASYNC_STREAMS or origin in _SYNC_STREAMS else None
     except TypeError:  # unhashable: not a type at all
@@ -217,7 +229,7 @@ def _read_result(function: Callable[..., Any], annotation: Any, label: str) -> t
             f"the result of {label} is a blocking iterator, which would block the event loop; "
             "annotate AsyncGenerator or AsyncIterator, or make it a plain def"
         )
-    item = (get_args(annotation) or (Any,))[0]
+    item = (get_args(_bare(annotation)) or (Any,))[0]
     return True, _checked(item, f"the items of the result of {label}")
 
 
@@ -240,7 +252,7 @@ def _read_parameter(
     if (origin in _ASYNC_STREAMS) != on_loop:
         wanted = "AsyncIterator[T] in an async def" if on_loop else "Iterator[T] in a plain def"
         raise ConfigurationError(f"{where} is a stream of the wrong kind; annotate {wanted}")
-    item = (get_args(annotation) or (Any,))[0]
+    item = (get_args(_bare(annotation)) or (Any,))[0]
     checked = _checked(item, f"the items of {where}")
     return Parameter(raw.name, _KINDS[raw.kind], required, checked, stream=True)
 

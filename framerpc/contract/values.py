@@ -44,6 +44,7 @@ Decode: TypeAlias = Callable[[Buffer], Any]
 _TEXT_MODULES: Final = frozenset(
     {"ipaddress", "pathlib", "pathlib._local", "pydantic.networks", "pydantic_core._pydantic_core"}
 )
+_SIMPLE: Final = (Any, bool, bytes, float, int, str, type(None))  # nothing to look into
 _TUPLES: Final = ("fields", "item_types", "types")  # of msgspec's descriptions
 _PLACE: Final = re.compile(r" - at (`key` in )?`\$([^`]*)`\Z")
 _LONGEST_TEXT: Final = 400  # characters; a text may quote what a stranger has sent
@@ -110,6 +111,8 @@ def check_type(annotation: Any) -> None:
     Raises:
         UnsupportedTypeError: They cannot.
     """
+    if annotation in _SIMPLE:
+        return
     try:
         info = msgspec_inspect.type_info(annotation)
     except NameError as exc:

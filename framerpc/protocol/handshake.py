@@ -184,7 +184,7 @@ _Options = TypeVar("_Options", Greeting, Reply)
 
 def _parse(options: dict[str, Any], into: type[_Options], name: str) -> _Options:
     try:
-        return msgspec.convert(options, into)
+        return msgspec.convert(options, into, builtin_types=(bytes,))  # no base64
     except (msgspec.ValidationError, RecursionError) as exc:
         raise RemoteProtocolError(f"bad options in {name}: {exc}") from exc
 

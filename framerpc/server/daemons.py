@@ -84,12 +84,16 @@ class DaemonThreads(Executor):
         while (item := self._next(me)) is not None:
             future, fn = item
             if future.set_running_or_notify_cancel():
-                future.set_result(fn())
+                result = fn()
+                with self._changed:
+                    self._busy.discard(me)  # first this: who has the result may call `shutdown`
+                future.set_result(result)
+                del result
             del item, future, fn  # an idle thread keeps nothing alive
 
     def _next(self, me: threading.Thread) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._changed:
-            self._busy.discard(me)
+            self._busy.discard(me)  # a future that was cancelled
             while not self._queue:
                 if self._over:
                     self._threads.discard(me)

@@ -151,7 +151,7 @@ def _decode_run_encode(
     try:
         args, kwargs = spec.decode_arguments(body)
     except InvalidArgument:
-        context.started = 0.0  # the function was not entered
+        context.started = None  # the function was not entered
         raise
     return _encoded(spec, function(*args, **kwargs))
 

@@ -46,6 +46,7 @@ if sys.version_info >= (3, 12):
 
         Raises:
             BaseException: Whatever the coroutine raised before it first waited, as it is.
+                (asyncio reports SystemExit and KeyboardInterrupt besides, as it always does.)
         """
         task = asyncio.Task(coro, loop=loop, context=context, name=name, eager_start=True)
         try:

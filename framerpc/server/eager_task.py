@@ -57,26 +57,28 @@ def start(
     task._must_cancel = False
     task._fut_waiter = None
     task._cancel_requests = 0
+    outer: asyncio.Task[Any] | None = None
     try:
         _enter_task(loop, task)
     except RuntimeError:
         # Another task is running. Asking first would cost every call; this costs few.
-        return _start_inside(task)
-    return _first_step(task)
+        outer = asyncio.current_task(loop)
+    try:
+        return _first_step(task) if outer is None else _start_inside(outer, task)
+    finally:
+        del task  # an exception must not keep itself alive through this frame
 
 
-def _start_inside(task: EagerTask[_T]) -> _T | EagerTask[_T]:
+def _start_inside(outer: asyncio.Task[Any], task: EagerTask[_T]) -> _T | EagerTask[_T]:
     """Take the first step while another task is taking one of its own."""
     loop = task._loop
-    outer = asyncio.current_task(loop)
-    assert outer is not None
     _leave_task(loop, outer)
     try:
         _enter_task(loop, task)
         return _first_step(task)
     finally:
         _enter_task(loop, outer)
-        del task  # an exception must not keep itself alive through this frame
+        del task  # as in start
 
 
 def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
@@ -96,7 +98,7 @@ def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
         _leave_task(loop, task)
         task._end(exc)
         task._log_traceback = False  # it is raised here
-        del task  # as in _start_inside
+        del task  # as in start
         raise
     _leave_task(loop, task)
     task._watch = _LostTaskWatch(loop, task._coro)
@@ -156,7 +158,7 @@ class EagerTask(_Interface[_T]):
             self._wait_for(yielded)
         finally:
             _leave_task(loop, self)
-            del self, exc  # as in _start_inside
+            del self, exc  # as in start
 
     def _wakeup(self, future: asyncio.Future[Any]) -> None:
         try:
@@ -166,7 +168,7 @@ class EagerTask(_Interface[_T]):
         else:
             self._step()
         finally:
-            del self  # as in _start_inside
+            del self  # as in start
 
     def _end(self, exc: BaseException) -> None:
         """Take over the outcome of the coroutine."""

@@ -21,9 +21,9 @@ from framerpc.errors import (
     CallError,
     DeadlineExceeded,
     FrameRPCError,
+    InvalidArgument,
     InvalidResult,
     MessageTooLarge,
-    RemoteError,
     Status,
 )
 from framerpc.protocol.frames import EXECUTED
@@ -61,7 +61,7 @@ class Failure:
     ) -> None:
         self.status = status
         self.executed = EXECUTED.index(executed)
-        self.detail = detail[:_LONGEST_DETAIL]
+        self.detail = _presentable(detail[:_LONGEST_DETAIL])
         self.details = details
 
     def packed(self) -> list[Any]:
@@ -93,36 +93,66 @@ class WorkerFailed(FrameRPCError):
 def describe(exc: BaseException, context: CallContext, *, trusted: bool) -> Failure:
     """Return how `exc`, raised while `context` was handled, crosses.
 
+    It never fails: an exception that cannot even say what it is crosses as INTERNAL.
+
     Args:
         exc: What the handler, an interceptor or the dispatcher raised.
         context: The call.
         trusted: The caller may see the traceback.
     """
+    try:
+        return _described(exc, context, trusted=trusted)
+    except Exception:  # noqa: BLE001 - whatever the service put into its exception
+        return _internal(exc, context, _executed(context), trusted=trusted)
+
+
+def _described(exc: BaseException, context: CallContext, *, trusted: bool) -> Failure:
     if isinstance(exc, WorkerFailed):
         return _in_worker(exc.failure, context, trusted=trusted)
-    executed: Executed = "yes" if context.started else "no"
-    name = declared_name(exc)
-    if name is not None:
+    if declared_name(exc) is not None:
         return _declared(exc, context, trusted=trusted)
     if isinstance(exc, InvalidResult) and not exc.method:
         _logger.error("%s returned what it does not declare: %s", context.method, exc.detail)
         return Failure(Status.INVALID_RESULT, "yes", exc.detail)
-    if isinstance(exc, MessageTooLarge) and exc.executed == "yes" and not exc.method:
+    if isinstance(exc, MessageTooLarge) and not exc.method:  # the result, or an item of it
         detail = f"the result is {exc.size} bytes long, the limit is {exc.limit} bytes"
         details = {"size": exc.size, "limit": exc.limit}
         return Failure(Status.MESSAGE_TOO_LARGE, "yes", detail, details)
     if isinstance(exc, DeadlineExceeded) and context.remaining() == 0.0:
         return Failure(
             Status.DEADLINE_EXCEEDED,
-            "maybe",
+            "maybe" if context.started is not None else "no",
             "the deadline passed",
             {"where": times(context, exc.where)},
         )
-    if isinstance(exc, CallError) and not isinstance(exc, RemoteError):
-        inner = context.started and exc.method
-        if not inner:
-            return Failure(exc.status, executed, exc.detail, _retry_after(exc))
-    return _internal(exc, context, executed, trusted=trusted)
+    if isinstance(exc, CallError) and _refuses(exc, context):
+        return Failure(exc.status, _executed(context), str(exc.detail), _retry_after(exc))
+    return _internal(exc, context, _executed(context), trusted=trusted)
+
+
+def _refuses(exc: CallError, context: CallContext) -> bool:
+    """Return whether it was raised here, to refuse this very call.
+
+    An error that names a method has crossed a wire: it belongs to a call that was made from
+    here. Only arguments that do not fit name ours.
+    """
+    if exc.status in _UNDECLARED:
+        return False
+    misfit = isinstance(exc, InvalidArgument) and exc.method == context.method
+    return not exc.method or (misfit and context.started is None)
+
+
+_UNDECLARED: Final = frozenset({Status.APPLICATION, Status.INTERNAL})
+"""The statuses of errors that mean nothing to a caller unless they are declared."""
+
+
+def _executed(context: CallContext) -> Executed:
+    return "no" if context.started is None else "yes"
+
+
+def _presentable(text: str) -> str:
+    """Return `text` without what UTF-8 cannot carry (lone surrogates, as in file names)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _in_worker(failure: Failure, context: CallContext, *, trusted: bool) -> Failure:
@@ -166,7 +196,8 @@ def _internal(
     )
     details: dict[str, Any] = {"error_id": error_id}
     if trusted:
-        details["traceback"] = "".join(traceback.format_exception(exc))[-_LONGEST_TRACEBACK:]
+        lines = "".join(traceback.format_exception(exc))
+        details["traceback"] = _presentable(lines[-_LONGEST_TRACEBACK:])
     # INTERNAL knows "maybe" and "yes" only: something of ours ran.
     return Failure(
         Status.INTERNAL,
@@ -183,7 +214,7 @@ _LONGEST_TRACEBACK: Final = 32 * 1024
 def times(context: CallContext, inner: tuple[tuple[str, float], ...] = ()) -> list[list[Any]]:
     """Return where the time of a call went: [name, milliseconds] in order, inner calls last."""
     now = context.now()
-    if not context.started:
+    if context.started is None:
         return [["queue", _ms(now - context.arrived)]]
     where: list[list[Any]] = [
         ["queue", _ms(context.started - context.arrived)],

@@ -178,7 +178,7 @@ class Peer:
         timeout_ms = request.timeout_ms
         longest = self._server.limits.max_timeout
         if timeout_ms is None:
-            timeout = None if request.flags else longest
+            timeout = None if method.flags else longest
         else:
             timeout = min(timeout_ms / 1000, longest)
             if not timeout_ms:
@@ -190,9 +190,9 @@ class Peer:
         self.calls[call_id] = call
         head = cast("Buffer", request.body)
         body: Body = head
-        if request.flags:
-            context.streams = bool(request.flags & Flag.WANTS_STREAM)
-            if request.flags & Flag.SENDS_STREAM:
+        if method.flags:
+            context.streams = bool(method.flags & Flag.WANTS_STREAM)
+            if method.flags & Flag.SENDS_STREAM:
                 body = Stream(connection.streams.reader(call_id), head)
         self._start(call_id, call, method, body)
 
@@ -414,7 +414,7 @@ class Peer:
             call,
             Failure(
                 Status.DEADLINE_EXCEEDED,
-                "maybe" if call.context.started else "no",
+                "no" if call.context.started is None else "maybe",
                 "the deadline passed",
                 {"where": times(call.context)},
             ),

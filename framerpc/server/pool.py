@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import Cancelled, ResourceExhausted, Unavailable
@@ -88,10 +89,8 @@ class Job:
 
     def notify(self) -> None:
         """Wake up who is in `wait`; from the thread."""
-        try:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(self._wake)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits
 
     def start(self, threads: DaemonThreads, then: Callable[[Job], None]) -> asyncio.Future[Any]:
         """Let one of the threads do it.

@@ -8,125 +8,36 @@ cannot be imported by name is refused when it is registered, and so are streams.
 
 What the server's process knows stays there: in a worker, `current_call()` has the method, the
 metadata, the peer and the deadline, but neither identity nor server. Between the two travel
-msgpack values, one at a time, over a pipe; nothing that a client sent is ever unpickled.
+msgpack values, one at a time, over a pipe; nothing is ever unpickled. What a method prints goes
+to stderr.
 
 A call that is cancelled, or whose deadline passes, kills its worker; a new one starts when it is
 needed. A worker that dies by itself fails its call with UNAVAILABLE, executed "maybe": whoever
-called an idempotent method may try again.
+called an idempotent method may try again. SIGINT and SIGTERM do not end a worker: they go to the
+whole group of processes, and what becomes of the calls is for the server to decide.
 
 Spec: protocol.md, "Cancellation" and "Limits".
 """
 
 from __future__ import annotations
 
-import inspect
-import multiprocessing
-import multiprocessing.connection
-import signal
-import sys
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from framerpc.codecs.envelope import packb, unpackb
-from framerpc.errors import Cancelled, ConfigurationError, Status
+from framerpc.errors import Cancelled, Status
 from framerpc.server.failure import Failure, WorkerFailed
 from framerpc.server.pool import Job, Pool
-from framerpc.server.worker_main import READY, resolve, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from multiprocessing.connection import Connection
-
     from framerpc.call import Buffer, CallContext
-    from framerpc.contract.service import MethodSpec
+    from framerpc.server.importable import Target
+    from framerpc.server.worker_process import WorkerProcess
 
-__all__ = ["ProcessWorkers", "Target", "check_importable"]
-
-_spawn: Final = multiprocessing.get_context("spawn")
-
-_LOOK: Final = 1.0
-"""Seconds between two looks whether a worker is alive. Its end is seen at once, unless a process
-that it started keeps the pipe open."""
+__all__ = ["ProcessWorkers"]
 
 _EXIT_GRACE: Final = 1.0
 """Seconds that an idle worker gets to exit when the server closes."""
-
-
-class Target:
-    """Where a worker finds a method.
-
-    Attributes:
-        module: Name of the module.
-        qualname: Name of the class, or of a bare function, in it.
-        attribute: Name of the method; empty for a bare function.
-    """
-
-    __slots__ = ("attribute", "module", "qualname")
-
-    def __init__(self, module: str, qualname: str, attribute: str) -> None:
-        self.module = module
-        self.qualname = qualname
-        self.attribute = attribute
-
-    def __repr__(self) -> str:
-        dot = "." if self.attribute else ""
-        return f"<Target {self.module}:{self.qualname}{dot}{self.attribute}>"
-
-
-def check_importable(spec: MethodSpec, function: Callable[..., Any]) -> Target:
-    """Return where a worker process finds a method.
-
-    Args:
-        spec: Its declaration.
-        function: What was registered: bound to an instance, or bare.
-
-    Raises:
-        ConfigurationError: It cannot run in another process; the text says why.
-    """
-    problem = _unsuited(spec, function)
-    owner = getattr(function, "__self__", None)
-    if owner is None or inspect.ismodule(owner):
-        found: Any = function
-        attribute = ""
-    else:
-        found = owner if inspect.isclass(owner) else type(owner)
-        attribute = spec.attribute
-    module = getattr(found, "__module__", None) or ""
-    qualname = getattr(found, "__qualname__", "")
-    problem = problem or _unimportable(found, module, qualname)
-    if problem:
-        raise ConfigurationError(f'{spec.name} cannot have run="process": {problem}')
-    return Target(module, qualname, attribute)
-
-
-def _unsuited(spec: MethodSpec, function: Callable[..., Any]) -> str | None:
-    if spec.streams_in or spec.streams_out:
-        return "streams do not reach worker processes; leave `run` out"
-    if inspect.iscoroutinefunction(function):
-        return "a worker process has no event loop; make it a plain `def`"
-    return None
-
-
-def _unimportable(found: Any, module: str, qualname: str) -> str | None:
-    """Say why a worker cannot import a class or a function; None if it probably can."""
-    if not module or not qualname:
-        return f"{found!r} has no name to import it by; wrap it in a function"
-    if "<lambda>" in qualname:
-        return "a lambda has no name to import it by; make it a function of a module"
-    if "<locals>" in qualname:
-        return f"{qualname} is defined inside a function; move it to the top level of its module"
-    if module == "__main__" and not _main_is_file():
-        return "the main module is no file that a worker could import; move it to a module"
-    # A function that is being decorated is not yet in its module, so only classes can be tried.
-    if inspect.isclass(found) and resolve(sys.modules.get(module), qualname) is not found:
-        return f"{module}.{qualname} is not that class; give it its own name in its module"
-    return None
-
-
-def _main_is_file() -> bool:
-    main = sys.modules["__main__"]
-    return getattr(main, "__spec__", None) is not None or hasattr(main, "__file__")
 
 
 class ProcessWorkers:
@@ -143,7 +54,7 @@ class ProcessWorkers:
         self._max_processes = max_processes
         self._max_waiting = max_waiting
         self._pool: Pool | None = None
-        self._idle: list[_Worker] = []  # the last to work is the first to work again
+        self._idle: list[WorkerProcess] = []  # the last to work is the first to work again
 
     def __repr__(self) -> str:
         return f"<ProcessWorkers {self._pool or 'idle'}>"
@@ -197,7 +108,7 @@ class _Call:
     __slots__ = ("_body", "_context", "_idle", "_lock", "_stopped", "_target", "_worker")
 
     def __init__(
-        self, idle: list[_Worker], context: CallContext, target: Target, body: Buffer
+        self, idle: list[WorkerProcess], context: CallContext, target: Target, body: Buffer
     ) -> None:
         self._idle = idle
         self._context = context
@@ -205,7 +116,7 @@ class _Call:
         self._body = body
         self._lock = threading.Lock()  # for what follows
         self._stopped = False
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
 
     def run(self) -> bytes:
         worker = self._take()
@@ -228,16 +139,16 @@ class _Call:
             if self._worker is not None:
                 self._worker.kill()
 
-    def _take(self) -> _Worker:
+    def _take(self) -> WorkerProcess:
         """Return a worker that is alive, and let `stop` know it."""
         worker = None
         while worker is None and self._idle:
             worker = self._idle.pop()
-            if not worker.alive():
+            if not worker.usable():
                 worker.end(0.0)
                 worker = None
         if worker is None:
-            worker = _Worker()
+            worker = _start()
         with self._lock:
             self._worker = worker
             if self._stopped:
@@ -250,7 +161,7 @@ class _Call:
             self._worker = None
             return not self._stopped
 
-    def _exchange(self, worker: _Worker) -> bytes:
+    def _exchange(self, worker: WorkerProcess) -> bytes:
         try:
             worker.until_ready()
             context, target = self._context, self._target
@@ -269,98 +180,27 @@ class _Call:
         except (EOFError, OSError) as exc:
             if self._stopped:
                 raise Cancelled("its worker process was killed") from None
-            raise worker.death(started=bool(self._context.started)) from exc
+            raise _death(worker, started=self._context.started is not None) from exc
 
 
-class _Worker:
-    """One worker process and our end of its pipe. Used by one thread at a time, except `kill`."""
+def _start() -> WorkerProcess:
+    from framerpc.server.worker_process import (  # noqa: PLC0415  # few servers have workers
+        WorkerProcess,
+    )
 
-    __slots__ = ("_pipe", "_process", "_ready")
-
-    def __init__(self) -> None:
-        self._pipe: Connection
-        self._pipe, theirs = _spawn.Pipe()
-        self._ready = False
-        try:
-            self._process = _spawn.Process(
-                target=serve, args=(theirs,), name="framerpc-worker", daemon=True
-            )
-            with _spawning:
-                with _interrupts_blocked():
-                    self._process.start()
-        except BaseException:
-            self._pipe.close()
-            raise
-        finally:
-            theirs.close()
-
-    def __repr__(self) -> str:
-        return f"<_Worker {self._process.pid}>"
-
-    def alive(self) -> bool:
-        return self._process.is_alive()
-
-    def until_ready(self) -> None:
-        """Wait until it has imported the main module."""
-        if not self._ready:
-            if self.receive() != READY:
-                raise EOFError
-            self._ready = True
-
-    def send(self, message: bytes) -> None:
-        self._pipe.send_bytes(message)
-
-    def receive(self) -> bytes:
-        """Wait for a message.
-
-        Raises:
-            EOFError: It died.
-        """
-        while not self._pipe.poll(_LOOK):
-            if not self.alive() and not self._pipe.poll(0):
-                raise EOFError
-        return self._pipe.recv_bytes()
-
-    def death(self, *, started: bool) -> WorkerFailed:
-        """Return what its call fails with."""
-        self._process.join(_EXIT_GRACE)
-        code = self._process.exitcode
-        how = f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"
-        if started:
-            detail = f"the worker process died while it ran the method ({how})"
-        else:
-            detail = f"no worker process could be started ({how}); its stderr says why"
-        return WorkerFailed(Failure(Status.UNAVAILABLE, "maybe" if started else "no", detail))
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def hang_up(self) -> None:
-        """Let it exit, if it is idle."""
-        self._pipe.close()
-
-    def end(self, grace: float) -> None:
-        """Wait for its end, kill it after `grace` seconds, and leave nothing behind."""
-        self._pipe.close()
-        self._process.join(grace)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._process.close()
-
-
-_spawning: Final = threading.Lock()
-"""multiprocessing keeps a list of children without a lock."""
-
-
-@contextmanager
-def _interrupts_blocked() -> Generator[None, None, None]:
-    """Start children with SIGINT blocked, so that Ctrl+C cannot hit them while they start."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return WorkerProcess()
+    except OSError as exc:
+        detail = f"no worker process could be started: {exc}"
+        raise WorkerFailed(Failure(Status.UNAVAILABLE, "no", detail)) from exc
+
+
+def _death(worker: WorkerProcess, *, started: bool) -> WorkerFailed:
+    """Return what the call of a worker that died fails with."""
+    code = worker.exit_code(_EXIT_GRACE)
+    how = f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"
+    if started:
+        detail = f"the worker process died while it ran the method ({how})"
+    else:
+        detail = f"no worker process could be started ({how}); its stderr says why"
+    return WorkerFailed(Failure(Status.UNAVAILABLE, "maybe" if started else "no", detail))

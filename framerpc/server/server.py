@@ -241,8 +241,11 @@ class Server:
             for address in addresses:
                 factory = self.peers.factory(address.scheme)
                 self._listeners.append(await listen(address, factory, tls=tls))
-        except BaseException:
-            await self.close(grace=0)
+        except BaseException as exc:
+            try:
+                await self.close(grace=0)
+            except Exception as second:  # noqa: BLE001 - the first is the one that matters
+                exc.add_note(f"besides, stopping failed: {second!r}")
             raise
         _logger.info("= listening at %s", ", ".join(self.urls))
 
@@ -253,6 +256,9 @@ class Server:
 
         Args:
             grace: Seconds that calls in flight get; 0 cancels them at once.
+
+        Raises:
+            Exception: What the first `on_stop` hook that failed raised, after all have run.
         """
         if self._loop is None or self._stopped is None:
             return
@@ -269,14 +275,23 @@ class Server:
             await self._finish()
 
     async def _finish(self) -> None:
-        await self.peers.close()
-        await self.workers.close()
-        for hook in self._on_stop:
-            await _call(hook)
-        self._listeners.clear()
-        self._loop = None
-        if self._stopped is not None:
-            self._stopped.set()
+        failures: list[Exception] = []
+        try:
+            await self.peers.close()
+            await self.workers.close()
+            for hook in self._on_stop:
+                try:
+                    await _call(hook)
+                except Exception as exc:
+                    _logger.exception("! an on_stop hook failed")
+                    failures.append(exc)
+        finally:
+            self._listeners.clear()
+            self._loop = None
+            if self._stopped is not None:
+                self._stopped.set()
+        if failures:
+            raise failures[0]
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed. Cancelling it only stops waiting."""
@@ -293,6 +308,8 @@ class Server:
     ) -> None:
         """Listen until SIGTERM or SIGINT, then drain. A second signal cancels what still runs.
 
+        Cancelling it cancels calls in flight, and closes.
+
         Args:
             urls: As for `listen`.
             tls: As for `listen`.
@@ -301,32 +318,29 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         await self.start(*urls, tls=tls)
-        asked = asyncio.Event()
         closing: list[asyncio.Task[None]] = []
 
         def on_signal() -> None:
-            if asked.is_set() and closing:
+            if closing:
                 _logger.warning("= second signal: calls in flight are cut")
                 closing[0].cancel()
-            asked.set()
+            else:
+                closing.append(loop.create_task(self.close(grace)))
 
         handled = _handle_signals(loop, on_signal)
         try:
             if ready is not None:
                 ready(self)
-            done = {loop.create_task(asked.wait()), loop.create_task(self.serve_forever())}
-            try:
-                await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in done:
-                    task.cancel()
-            closing.append(loop.create_task(self.close(grace)))
-            await asyncio.wait(closing)
+            await self.serve_forever()
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
-            if not closing:
-                await self.close(0)
+            for task in closing:
+                task.cancel()  # nothing, if it has ended
+            await asyncio.gather(self.close(0), *closing, return_exceptions=True)
+        for task in closing:
+            if not task.cancelled():
+                task.result()
 
     def run(
         self,
@@ -346,8 +360,14 @@ class Server:
     # ------------------------------------------------------------------- in flight
 
     def trusts(self, context: CallContext) -> bool:
-        """Return whether the caller may see tracebacks."""
-        return self._trusted if isinstance(self._trusted, bool) else self._trusted(context)
+        """Return whether the caller may see tracebacks; not if that cannot be found out."""
+        if isinstance(self._trusted, bool):
+            return self._trusted
+        try:
+            return self._trusted(context)
+        except Exception:
+            _logger.exception("! trusted() failed for %r", context)
+            return False
 
     def ended_call(self, peer: Peer) -> None:
         """Count a call that ended."""

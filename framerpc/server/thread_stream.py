@@ -144,9 +144,7 @@ class ThreadStream(AsyncIterator[bytes]):
                 return None
             item = self._items.popleft()
             self._size -= len(item)
-            if self._full and (
-                len(self._items) <= _AHEAD // 2 and self._size <= _BYTES_AHEAD // 2
-            ):
+            if self._full and (len(self._items) <= _AHEAD // 2 and self._size <= _BYTES_AHEAD // 2):
                 self._full = False
                 self._room.notify()
             return item

@@ -11,25 +11,20 @@ Spec: protocol.md, "Cancellation" and "Limits".
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-from collections.abc import Iterator
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from framerpc.errors import Cancelled, ConfigurationError
 from framerpc.server.pool import Job, Pool
 from framerpc.server.thread_stream import ThreadStream
+from framerpc.server.thread_upload import BlockingIterator, blocking_iterator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Generator, Iterator
 
     from framerpc.call import CallContext
 
 __all__ = ["BlockingIterator", "ThreadWorkers", "blocking_iterator"]
-
-_END: Final = object()
 
 
 class ThreadWorkers:
@@ -65,12 +60,18 @@ class ThreadWorkers:
             RuntimeError: The function raised SystemExit, KeyboardInterrupt or the like, which
                 is the cause.
         """
+        upload = _upload(args, kwargs)
 
         def enter() -> Any:
             context.started = context.now()
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                if upload is not None:
+                    upload.release()
 
-        job = Job(context.method, partial(copy_context().run, enter), _stopper(args, kwargs))
+        stop = None if upload is None else upload.stop
+        job = Job(context.method, partial(copy_context().run, enter), stop)
         return await self._threads().run(job)
 
     def stream(
@@ -92,14 +93,15 @@ class ThreadWorkers:
             kwargs: Its named arguments.
             encode: Called in the thread for each item.
         """
+        upload = _upload(args, kwargs)
 
         def make() -> Iterator[Any]:
             context.started = context.now()
-            return iter(function(*args, **kwargs))
+            items = iter(function(*args, **kwargs))
+            return items if upload is None else _releasing(items, upload)
 
-        return ThreadStream(
-            self._threads(), context.method, make, encode, _stopper(args, kwargs)
-        )
+        stop = None if upload is None else upload.stop
+        return ThreadStream(self._threads(), context.method, make, encode, stop)
 
     def _threads(self) -> Pool:
         if self._pool is None:
@@ -119,78 +121,16 @@ class ThreadWorkers:
             self._pool = None
 
 
-class BlockingIterator(Iterator[Any]):
-    """An upload, as a method in a thread iterates over it. Made by `blocking_iterator`."""
-
-    __slots__ = ("_ended", "_items", "_loop", "_stopped", "_task")
-
-    def __init__(self, items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> None:
-        self._items = items
-        self._loop = loop
-        self._ended = False
-        self._stopped = False
-        self._task: asyncio.Task[Any] | None = None  # the loop alone touches it
-
-    def __next__(self) -> Any:
-        """Wait for the next item.
-
-        Raises:
-            Cancelled: The call was cancelled, or the server stops.
-        """
-        if self._ended:
-            raise StopIteration
-        try:
-            item = _wait_for(self._fetch(), self._loop)
-        except concurrent.futures.CancelledError:
-            raise Cancelled("the call was cancelled while it waited for an item") from None
-        if item is _END:
-            self._ended = True
-            raise StopIteration
-        return item
-
-    async def _fetch(self) -> Any:
-        if self._stopped:
-            raise asyncio.CancelledError
-        self._task = asyncio.current_task()
-        try:
-            return await anext(self._items, _END)
-        finally:
-            self._task = None
-
-    def stop(self) -> None:
-        """Let whoever waits for an item, now or later, get `Cancelled`. Called on the loop."""
-        self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
-
-
-def blocking_iterator(
-    items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop
-) -> BlockingIterator:
-    """Return `items`, which belong to `loop`, as an iterator for one other thread.
-
-    Its `next` blocks. When the call that it is an argument of is cancelled, it raises
-    `Cancelled`.
-    """
-    return BlockingIterator(items, loop)
-
-
-def _wait_for(coro: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    """Run `coro` on a loop that runs in another thread, and wait for it."""
-    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # its documented use
-        coro.close()
-        raise ConfigurationError("this iterator blocks; use it in a thread, not on the loop")
-    try:
-        future = asyncio.run_coroutine_threadsafe(coro, loop)
-    except RuntimeError:  # the loop is closed
-        coro.close()
-        raise Cancelled("the server has stopped") from None
-    return future.result()
-
-
-def _stopper(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], None] | None:
-    """Return what interrupts the upload among the arguments; None if there is none."""
+def _upload(args: tuple[Any, ...], kwargs: dict[str, Any]) -> BlockingIterator | None:
+    """Return the upload among the arguments; None if there is none."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, BlockingIterator):
-            return value.stop
+            return value
     return None
+
+
+def _releasing(items: Iterator[Any], upload: BlockingIterator) -> Generator[Any, None, None]:
+    try:
+        yield from items
+    finally:
+        upload.release()

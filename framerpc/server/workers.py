@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from framerpc.call import Stream
 from framerpc.errors import InvalidArgument
-from framerpc.server.processes import ProcessWorkers, check_importable
+from framerpc.server.importable import check_importable
+from framerpc.server.processes import ProcessWorkers
 from framerpc.server.threads import ThreadWorkers
 
 if TYPE_CHECKING:

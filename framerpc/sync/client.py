@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from framerpc.client.client import Client
 from framerpc.client.client import connect as connect_async
+from framerpc.client.options import UNCHANGED
 from framerpc.contract.service import spec_of
 from framerpc.errors import ConfigurationError
 from framerpc.sync.portal import Portal, hold
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from framerpc.call import Interceptor
     from framerpc.client.channel import State
+    from framerpc.client.options import Unchanged
     from framerpc.client.retry import Wait
     from framerpc.config import Keepalive, Limits
     from framerpc.contract.service import MethodSpec
@@ -124,7 +126,10 @@ class SyncClient:
         return self._client.state
 
     def with_options(
-        self, *, timeout: float | None = -1.0, metadata: Mapping[str, str] | None = None
+        self,
+        *,
+        timeout: float | Unchanged | None = UNCHANGED,
+        metadata: Mapping[str, str] | None = None,
     ) -> SyncClient:
         """Return a view of this client with other options; see `Client.with_options`.
 

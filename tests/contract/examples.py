@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections import namedtuple
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator  # noqa: TC003
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta  # noqa: TC003
-from decimal import Decimal  # noqa: TC003
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple, TypedDict
 
 import attrs
@@ -16,8 +15,6 @@ import msgspec
 import pydantic
 
 from framerpc.contract.service import method, service
-
-__all__: list[str] = []
 
 
 class Colour(enum.Enum):
@@ -86,6 +83,22 @@ class Household:
     pets: dict[str, Address | None] = field(default_factory=dict)
 
 
+class Flaky:
+    """Looks like a model, and fails the first time that it is encoded."""
+
+    failed = False
+
+    @classmethod
+    def model_validate(cls, value: object) -> Flaky:
+        raise NotImplementedError
+
+    def model_dump(self, **_options: bool) -> dict[str, int]:
+        if not self.failed:
+            self.failed = True
+            raise ValueError("only the first time")
+        return {}
+
+
 @service(name="numbers")
 class Numbers:
     """Streams, in all directions."""
@@ -141,9 +154,5 @@ class Things:
         return household.people
 
     @method
-    async def anything(self, value):  # type: ignore[no-untyped-def]  # that is the point
+    async def anything(self, value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
         return value
-
-
-Untyped = namedtuple("Untyped", "a b")  # noqa: PYI024  # untyped on purpose
-Clock = time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.signature import read_signature
 from framerpc.errors import InvalidArgument
-from tests.contract.examples import Address, Item
+from tests.contract.examples import Address, Flaky, Item
 
 pack = msgspec.msgpack.encode
 STREAM = iter(())
@@ -77,6 +78,14 @@ def test_second_call_takes_the_short_way() -> None:
     assert list(shared._by_head) == [0x92]
 
 
+def test_misfits_are_named_on_the_short_way_too() -> None:
+    """The text is the same whichever way the body was decoded."""
+    shared = codec(add)
+    shared.decode(pack([1, 2]))
+    with pytest.raises(InvalidArgument, match="b: Expected `int`, got `str`"):
+        shared.decode(pack([1, "x"]))
+
+
 def test_impossible_numbers_are_never_on_the_short_way() -> None:
     """What does not bind is refused the first time and every time."""
     shared = codec(mixed)
@@ -111,10 +120,8 @@ def test_any_way_of_calling_crosses(
 def test_no_body_does_more_than_be_refused(body: bytes) -> None:
     """Any bytes either decode, or raise InvalidArgument."""
     for function in (add, mixed, items, nothing):
-        try:
+        with contextlib.suppress(InvalidArgument):
             codec(function).decode(body)
-        except InvalidArgument as exc:
-            assert exc.detail
 
 
 @pytest.mark.parametrize(
@@ -125,8 +132,11 @@ def test_no_body_does_more_than_be_refused(body: bytes) -> None:
         (add, pack({"": ["x"], "b": 1}), "a: Expected `int`, got `str`"),
         (items, pack([[{"id": "x"}]]), "items[0].id: Invalid UUID"),
         (items, pack({"items": [{"id": "x"}]}), "items[0].id: Invalid UUID"),
-        (items, pack([[], {"street": "x", "number": 0}]), "where.number: Input should be greater "
-         "than or equal to 1"),
+        (
+            items,
+            pack([[], {"street": "x", "number": 0}]),
+            "where.number: Input should be greater than or equal to 1",
+        ),
         (add, pack([]), "missing argument `a`"),
         (add, pack([1, 2, 3]), "takes 2 arguments, got 3"),
         (add, pack({"a": 1, "x": 2}), "unexpected argument `x`"),
@@ -138,13 +148,20 @@ def test_no_body_does_more_than_be_refused(body: bytes) -> None:
         (add, pack({1: 2}), "the arguments do not fit: Expected `str`, got `int` in a key"),
         (add, b"", "the arguments are not valid msgpack: Input data was truncated"),
         (add, b"\x92\x01", "the arguments are not valid msgpack: Input data was truncated"),
-        (add, b"\x92\x01\x02\x03", "the arguments are not valid msgpack: MessagePack data is "
-         "malformed: trailing characters (byte 3)"),
+        (
+            add,
+            b"\x92\x01\x02\x03",
+            "the arguments are not valid msgpack: "  # noqa: ISC004
+            "MessagePack data is malformed: trailing characters (byte 3)",
+        ),
         (add, b"\xdd\xff\xff\xff\xff", "takes 2 arguments, got 4294967295"),
-        (add, b"\xdf\xff\xff\xff\xff", "the arguments are not valid msgpack: Input data was "
-         "truncated"),
+        (
+            add,
+            b"\xdf\xff\xff\xff\xff",
+            "the arguments are not valid msgpack: Input data was truncated",
+        ),
     ],
-)  # fmt: skip
+)
 def test_misfits_are_named(function: Any, body: bytes, text: str) -> None:
     """The text names the parameter and the field, and says what was expected."""
     assert refusal(function, body) == text
@@ -234,3 +251,9 @@ def test_callers_learn_at_once(args: Any, kwargs: Any, text: str) -> None:
         codec(add).encode(args, kwargs)
     assert caught.value.detail == text
     assert caught.value.executed == "no"
+
+
+def test_values_that_fail_once_are_refused() -> None:
+    """A value that cannot be encoded now and then has no name, and is refused all the same."""
+    with pytest.raises(InvalidArgument, match="the arguments cannot be encoded"):
+        codec(add).encode((Flaky(),), {})

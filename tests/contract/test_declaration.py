@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from framerpc.contract.declaration import MethodDeclaration, declaration_of, method
+from framerpc.contract.declaration import MethodDeclaration, declaration_of, method, service
 from framerpc.errors import ConfigurationError
 
 
 async def work() -> None: ...
+
+
+class Empty: ...
 
 
 def test_function_comes_back_as_it_was() -> None:
@@ -45,7 +48,7 @@ def test_undecorated_functions_have_none() -> None:
     [
         (staticmethod(work), "swap the two lines"),
         (classmethod(work), "swap the two lines"),  # type: ignore[arg-type]
-        (property(work), "not on a property"),
+        (property(lambda _: 1), "not on a property"),
         (int, "not on a type"),
         ("name", "keyword arguments"),
         (print, "wrap it"),
@@ -55,3 +58,26 @@ def test_other_things_are_refused(thing: Any, text: str) -> None:
     """Only a function can be decorated; the text says how to mend it."""
     with pytest.raises(ConfigurationError, match=text):
         method(thing)
+
+
+def test_class_comes_back_as_it_was() -> None:
+    """`@service` returns the very class, with and without parentheses."""
+
+    class Mine:
+        pass
+
+    assert service(Mine) is Mine
+    assert service(name="x")(Mine) is Mine
+
+
+def test_service_belongs_on_a_class() -> None:
+    """A function cannot be a service."""
+    with pytest.raises(ConfigurationError, match=r"@server\.method"):
+        service(print)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "x" * 300])
+def test_names_of_services_are_checked(name: str) -> None:
+    """A name that the wire does not allow is refused when it is written."""
+    with pytest.raises(ConfigurationError):
+        service(name=name)(Empty)

@@ -169,6 +169,12 @@ def test_text_without_fields_is_the_name() -> None:
     assert isinstance(decode_error(*encode_error(Empty())), Empty)
 
 
+def test_classes_have_no_text() -> None:
+    """Only an instance has fields to show."""
+    cls: Any = RoomFull
+    assert cls.detail == ""
+
+
 def test_own_texts_are_kept() -> None:
     """An author's `__str__` and `detail` win."""
     described = Described("why", code=7)
@@ -216,7 +222,7 @@ def test_equality_is_left_alone() -> None:
 
 def test_unencodable_fields_are_an_invalid_result() -> None:
     """The error says which error, and why."""
-    with pytest.raises(InvalidResult, match="RoomFull cannot be encoded: .*`complex`"):
+    with pytest.raises(InvalidResult, match=r"RoomFull cannot be encoded: .*`complex`"):
         encode_error(RoomFull(1j))  # type: ignore[arg-type]
 
 
@@ -250,7 +256,6 @@ def test_a_class_may_be_declared_again() -> None:
 
 def test_forward_references_are_resolved_later() -> None:
     """A field may name a type that is defined below."""
-    namespace: dict[str, Any] = {"__name__": __name__}
     globals_now = globals()
     globals_now.pop("DefinedLater", None)
 
@@ -263,7 +268,6 @@ def test_forward_references_are_resolved_later() -> None:
     globals_now["DefinedLater"] = int
     again: Any = decode_error("Early", pack({"later": 1}))
     assert again.later == 1
-    assert namespace
 
 
 class OwnInit(CallError):

@@ -197,15 +197,15 @@ def test_results_that_do_not_fit_are_refused() -> None:
 
 def test_results_that_cannot_be_encoded_are_refused() -> None:
     """A handler that returns what cannot be sent has a bug, and its work was done."""
-    with pytest.raises(InvalidResult, match="add: the result cannot be encoded: .*`complex`") as x:
+    with pytest.raises(InvalidResult, match=r"add: the result cannot .*`complex`") as caught:
         function_spec(add).encode_result(1j)
-    assert x.value.executed == "yes"
+    assert caught.value.executed == "yes"
 
 
 def test_items_round_trip() -> None:
     """Items of the stream argument have their own type."""
     spec = function_spec(total)
-    assert spec.decode_item(spec.encode_item(3)) == 3
+    assert [spec.decode_item(spec.encode_item(n)) for n in (3, 4)] == [3, 4]
     assert spec.decode_result(spec.encode_result(1.5)) == 1.5
 
 
@@ -214,5 +214,5 @@ def test_items_that_do_not_fit_are_refused() -> None:
     spec = function_spec(total)
     with pytest.raises(InvalidArgument, match="total: an item of numbers: Expected `int`"):
         spec.decode_item(pack("x"))
-    with pytest.raises(InvalidArgument, match="total: an item of numbers: .*`complex`"):
+    with pytest.raises(InvalidArgument, match=r"total: an item of numbers: .*`complex`"):
         spec.encode_item(1j)

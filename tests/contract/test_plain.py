@@ -11,6 +11,7 @@ import pytest
 
 from framerpc.contract import plain
 from framerpc.errors import InvalidArgument, InvalidResult
+from tests.contract.examples import Flaky
 
 
 class Feed:
@@ -94,3 +95,9 @@ def test_bad_values_are_refused() -> None:
         plain.decode_value(b"\xd4\x05x")
     with pytest.raises(InvalidArgument, match="complex"):
         plain.encode_value(1j)
+
+
+def test_values_that_fail_once_are_refused() -> None:
+    """A value that cannot be encoded now and then is refused with what it said."""
+    with pytest.raises(InvalidArgument, match="only the first time"):
+        plain.encode_arguments((Flaky(),), {})

@@ -15,13 +15,16 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from typing import Any, Never
+from typing import Annotated, Any, Never
 
 import pytest
+from typing_extensions import TypeAliasType
 
 from framerpc.contract.signature import is_asynchronous, is_stream, read_signature
 from framerpc.errors import ConfigurationError
 from tests.contract.examples import Item, Things
+
+Numbers = TypeAliasType("Numbers", AsyncIterator[int])
 
 
 async def everything(
@@ -108,6 +111,31 @@ def test_blocking_streams_of_a_def(kind: Any) -> None:
     assert not read.asynchronous
 
 
+def test_annotated_streams_are_streams() -> None:
+    """`Annotated` around a stream changes nothing, nor does metadata that cannot be hashed."""
+
+    async def method(
+        items: Annotated[AsyncIterator[int], "doc"], other: Annotated[int, {"a": []}]
+    ) -> Annotated[AsyncGenerator[str, None], "doc"]:
+        yield f"{items}{other}"
+
+    read = read_signature(method, "f")
+    assert read.stream is not None
+    assert read.stream.annotation is int
+    assert (read.streams_out, read.result) == (True, str)
+
+
+def test_aliases_of_streams_are_streams() -> None:
+    """A `type` alias is looked through."""
+
+    async def method(items: Any) -> None: ...
+
+    method.__annotations__["items"] = Numbers
+    read = read_signature(method, "f")
+    assert read.stream is not None
+    assert read.stream.annotation is int
+
+
 def test_iterable_is_a_list() -> None:
     """An Iterable is no stream: it arrives as a list."""
 
@@ -145,18 +173,40 @@ def test_generators_without_annotation_are_streams() -> None:
         assert read_signature(each, "f").result is Any
 
 
+class Unreadable:
+    __signature__ = 3
+
+    def __call__(self) -> None: ...
+
+
+class Unhashable:
+    """An annotation that is no type at all."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self) -> None: ...
+
+
+async def no_type(a: Unhashable()) -> None: ...  # type: ignore[valid-type]
+
+
 async def star(*args: int) -> None: ...
 async def two_stars(**kwargs: int) -> None: ...
 async def two_streams(a: AsyncIterator[int], b: AsyncIterator[int]) -> None: ...
-async def default_stream(a: AsyncIterator[int] = ...) -> None: ...  # type: ignore[assignment]
+async def default_stream(a: AsyncIterator[int] = ...) -> None: ...
 async def optional_stream(a: AsyncIterator[int] | None) -> None: ...
 async def nested_stream(a: list[AsyncIterator[int]]) -> None: ...
 async def blocking_stream(a: Iterator[int]) -> None: ...
 def async_in_def(a: AsyncIterator[int]) -> None: ...
 async def blocking_result() -> Iterator[int]: ...  # type: ignore[empty-body]
 def awaitable() -> Awaitable[int]: ...  # type: ignore[empty-body]
-def wrong_generator() -> list[int]:  # type: ignore[misc]
+def wrong_generator() -> Any:
     yield 1
+
+
+wrong_generator.__annotations__["return"] = list[int]
+
+
 async def complex_number(a: complex) -> None: ...
 async def complex_items(a: AsyncIterator[complex]) -> None: ...
 async def complex_result() -> complex: ...  # type: ignore[empty-body]
@@ -182,6 +232,8 @@ async def unresolved(a: Missing) -> None: ...  # type: ignore[name-defined]  # n
         (complex_result, "the result of .*`complex`"),
         (unresolved, "Missing.* reachable"),
         (print, r"\*args"),
+        (Unreadable(), "no signature that can be read"),
+        (no_type, "not supported"),
     ],
 )
 def test_what_the_wire_cannot_carry_is_refused(function: Any, reason: str) -> None:

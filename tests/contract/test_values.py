@@ -225,7 +225,15 @@ def test_misfits_are_explained(annotation: Any, value: object, place: str, text:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\x92\x01", b"\xc1", b"\x01\x02", b"\xa1\xff", b"\xdd\xff\xff\xff\xff", b"\xc7\x01\x05x"],
+    [
+        b"",
+        b"\x92\x01",
+        b"\xc1",
+        b"\x01\x02",
+        b"\xa1\xff",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xc7\x01\x05x",
+    ],
 )
 def test_bad_msgpack_is_explained(body: bytes) -> None:
     """Truncated, invalid, trailing bytes and unknown extensions are no msgpack of ours."""
@@ -275,7 +283,7 @@ def test_errors_of_constructors_are_explained_by_type() -> None:
         (2**64, "2\\*\\*64"),
         ("\ud800", "surrogates"),
         (Address, "`ModelMetaclass` cannot be sent"),
-        ((n for n in ()), "`generator` cannot be sent"),
+        (iter(range(0)), "`range_iterator` cannot be sent"),
     ],
 )
 def test_unencodable_values_are_explained(value: object, text: str) -> None:

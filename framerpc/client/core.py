@@ -1,0 +1,118 @@
+"""What all views of one client share: its channel, its interceptors, and the loop it lives on.
+
+It knows no method and opens no body. It binds to the first loop that it is used on, and says
+so to everybody who comes from another one; a forked child has none of its parent's loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from framerpc.call import Handler, Stream, chain
+from framerpc.client.channel import Channel
+from framerpc.errors import ConfigurationError, DeadlineExceeded
+
+if TYPE_CHECKING:
+    from framerpc.call import Body, Buffer, CallContext, Interceptor
+    from framerpc.client.options import ChannelOptions
+    from framerpc.connection.addresses import Address
+
+__all__ = ["Core", "single"]
+
+
+class Core:
+    """What all views of one client share."""
+
+    __slots__ = ("addresses", "channel", "handler", "interceptors", "loop", "notify", "options")
+
+    def __init__(
+        self,
+        addresses: tuple[Address, ...],
+        options: ChannelOptions,
+        interceptors: tuple[Interceptor, ...],
+    ) -> None:
+        self.addresses = addresses
+        self.options = options
+        self.interceptors = interceptors
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.channel: Channel | None = None
+        self.handler: Handler | None = None
+        self.notify: Handler | None = None
+
+    def start(self) -> Channel:
+        """Bind to the running loop and begin to dial; return the channel."""
+        if self.channel is None:
+            self.loop = asyncio.get_running_loop()
+            self.channel = Channel(self.addresses, self.options, self.loop)
+            self.handler = self._around(self.channel.handle)
+            self.notify = self._around(_one_way(self.channel))
+        elif not self.is_here():
+            raise ConfigurationError(_WRONG_LOOP)
+        return self.channel
+
+    def is_here(self) -> bool:
+        """Return whether the loop that runs is the one that the client belongs to."""
+        try:
+            return asyncio.get_running_loop() is self.loop
+        except RuntimeError:  # none: a coroutine is driven by hand, as in a forked child
+            return False
+
+    def _around(self, handler: Handler) -> Handler:
+        if not self.interceptors:
+            return handler  # which keeps the deadline by itself
+        return _in_time(chain(self.interceptors, handler))
+
+
+_WRONG_LOOP: Final = (
+    "this client belongs to another event loop or process; make one with framerpc.connect() in "
+    "each loop, or use framerpc.sync, which can be shared between threads"
+)
+
+
+def single(body: Body, name: str) -> Buffer:
+    """Return a body that must not be a stream.
+
+    Raises:
+        ConfigurationError: An interceptor made one of it.
+    """
+    if isinstance(body, Stream):
+        raise ConfigurationError(f"{name}: an interceptor made a stream of a single value")
+    return body
+
+
+def _one_way(channel: Channel) -> Handler:
+    """Return the Handler of notifications: it answers nothing, once they are on their way."""
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        await channel.notify(context, single(body, context.method))
+        return b""
+
+    return handle
+
+
+def _in_time(inner: Handler) -> Handler:
+    """Return `inner` bound to the deadline, which its interceptors do not know of."""
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        if context.deadline is None:
+            return await inner(context, body)
+        scope = asyncio.timeout_at(context.deadline + _INTERCEPTOR_GRACE)
+        try:
+            async with scope:
+                return await inner(context, body)
+        except TimeoutError as exc:
+            if isinstance(exc, DeadlineExceeded) or not scope.expired():
+                raise
+            spent = (("interceptors", context.now() - context.arrived),)
+            error = DeadlineExceeded("the deadline passed", context.timeout, spent)
+            error.method = context.method
+            raise error from None
+
+    return handle
+
+
+_INTERCEPTOR_GRACE: Final = 0.075
+"""Seconds past its deadline that a call has to end by itself, and to say where the time went.
+
+Between the 0.05 s of the channel and the 0.1 s within which every call has ended."""

@@ -1,0 +1,1 @@
+"""Plain values to msgpack and back."""

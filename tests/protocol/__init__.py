@@ -1,0 +1,1 @@
+"""The wire rules: bytes in, events out."""
