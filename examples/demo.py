@@ -7,7 +7,9 @@ everybody whom it should, once and in order.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -75,14 +77,16 @@ def _start(*arguments: str, pipe_in: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.PIPE if pipe_in else None,
         stdout=subprocess.PIPE,
     )
 
 
-def _join(url: str, name: str, *options: str) -> Member:
+def _join(members: list[Member], url: str, name: str, *options: str) -> Member:
     member = Member(name, _start("examples.chat.bot", url, name, ROOM, *options, pipe_in=True))
+    members.append(member)
     threading.Thread(target=member.read, daemon=True).start()
     member.wait_for("joined", name)
     print(f"  {name} joined{' (blocking client)' if options else ''}")
@@ -111,11 +115,10 @@ def _check(members: list[Member]) -> None:
             raise DemoFailedError(f"{member.name} saw another conversation")
 
 
-def _chat(url: str) -> list[Member]:
+def _chat(url: str, everybody: list[Member]) -> None:
     print(f"\nA chat at {url}: a server and four members, each a process of its own\n")
-    ada, bob = _join(url, "ada"), _join(url, "bob")
-    eve, dan = _join(url, "eve", "--blocking"), _join(url, "dan")
-    everybody = [ada, bob, eve, dan]
+    ada, bob = _join(everybody, url, "ada"), _join(everybody, url, "bob")
+    eve, dan = _join(everybody, url, "eve", "--blocking"), _join(everybody, url, "dan")
     for member in everybody:
         member.wait_for("joined", "dan")
     _converse(
@@ -131,10 +134,24 @@ def _chat(url: str) -> list[Member]:
     for member in (ada, bob, eve):
         member.wait_for("left", "dan")
     print("      dan was killed; the others saw him leave")
-    _converse([ada, bob, eve], [("ada", "Is everybody else here?"), ("eve", "I am."), ("bob", "Me too.")])
+    _converse(
+        [ada, bob, eve], [("ada", "Is everybody else here?"), ("eve", "I am."), ("bob", "Me too.")]
+    )
     _check([ada, bob, eve])
     print(f"\n  every line reached everybody in the room: {len(ada.seen)} lines, once and in order")
-    return everybody
+
+
+def _end(server: subprocess.Popen[str], members: list[Member]) -> None:
+    """Let everybody who is still there leave, then the server."""
+    for member in members:
+        if member.process.stdin is not None and member.process.poll() is None:
+            member.process.stdin.close()
+    for member in members:
+        if member.process.wait(PATIENCE) and member.name != "dan":
+            raise DemoFailedError(f"{member.name} exited with {member.process.returncode}")
+    server.terminate()
+    if server.wait(PATIENCE):
+        raise DemoFailedError(f"the server exited with {server.returncode}")
 
 
 def _measure() -> None:
@@ -148,19 +165,14 @@ def _measure() -> None:
 
 def main() -> int:
     """Run the demo; return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
     server = _start("examples.chat", "--serve", "--url", "tcp://127.0.0.1:0")
     members: list[Member] = []
     try:
         assert server.stdout is not None
-        members = _chat(server.stdout.readline().strip())
-        for member in members:
-            if member.process.stdin is not None and member.process.poll() is None:
-                member.process.stdin.close()
-        for member in members:
-            member.process.wait(PATIENCE)
-        server.terminate()
-        if server.wait(PATIENCE):
-            raise DemoFailedError(f"the server exited with {server.returncode}")
+        _chat(server.stdout.readline().strip(), members)
+        _end(server, members)
         _measure()
     except (DemoFailedError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"demo: {error}\n")

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from framerpc.deadline import earlier
-from framerpc.errors import FrameRPCError
+from framerpc.errors import ConfigurationError, FrameRPCError
 
 __all__ = [
     "Body",
@@ -155,8 +155,17 @@ def inherited_deadline(deadline: float | None) -> float | None:
 
 
 def chain(interceptors: tuple[Interceptor, ...], handler: Handler) -> Handler:
-    """Return `handler` with the interceptors around it; the first is the outermost."""
+    """Return `handler` with the interceptors around it; the first is the outermost.
+
+    Raises:
+        ConfigurationError: One of them cannot be called.
+    """
     for interceptor in reversed(interceptors):
+        if not callable(interceptor):
+            raise ConfigurationError(
+                "interceptors must be async functions of a context, a body and the next handler; "
+                f"got {interceptor!r}"
+            )
         handler = _around(interceptor, handler)
     return handler
 

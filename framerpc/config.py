@@ -64,7 +64,8 @@ class Limits:
         max_waiting_threads: Calls of `def` methods that wait for a thread.
         max_processes: Worker processes for methods with `run="process"`.
         max_waiting_processes: Calls that wait for a worker process.
-        max_pings: PING frames accepted between two of our answers' flushes; beyond it: closed.
+        max_pings: PINGs and PONGs accepted within one keepalive interval; beyond it: closed. An
+            honest peer sends one or two.
     """
 
     max_frame: int = MIB

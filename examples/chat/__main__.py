@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import getpass
+import io
 import sys
 import threading
 from collections.abc import Generator
 
 import framerpc
 import framerpc.sync
-from examples.chat.service import Chat, authenticate
+from examples.chat.service import Chat, TooSlow, authenticate
 
 ADDRESS = "tcp://127.0.0.1:7007"
 
@@ -27,13 +29,14 @@ def _server() -> framerpc.Server:
 @contextlib.contextmanager
 def _somebody_serves(url: str) -> Generator[None]:
     """Start a server at `url`, unless there is one."""
-    try:
-        with framerpc.sync.serve(_server(), url):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(framerpc.sync.serve(_server(), url))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:  # in use: by a server, so we hope
+                raise
+        else:
             print(f"* serving at {url}")
-            yield
-    except OSError as error:
-        if error.errno not in {48, 98}:  # the address is in use (macOS, Linux): by a server
-            raise
         yield
 
 
@@ -44,12 +47,14 @@ def _read(client: framerpc.sync.SyncClient, room: str, stop: threading.Event) ->
         try:
             for line in client.stream(Chat.follow, room, last):
                 last = line.number
-                print(f"\r{line}")
-        except framerpc.ConnectionLost:
-            print("\r* connection lost; joining again")
-        except framerpc.FrameRPCError as error:
+                print(f"\r{line}", flush=True)
+        except (framerpc.ConnectionLost, TooSlow):
             if not stop.is_set():
-                print(f"\r* {error}")
+                print("\r* connection lost; joining again as soon as there is one", flush=True)
+        except framerpc.FrameRPCError as error:
+            if stop.is_set():
+                return
+            print(f"\r* {error}", flush=True)
             return
 
 
@@ -60,17 +65,29 @@ def _talk(url: str, name: str, room: str) -> None:
         stop = threading.Event()
         reader = threading.Thread(target=_read, args=(client, room, stop), daemon=True)
         reader.start()
-        for text in sys.stdin:
-            match text.strip():
-                case "":
-                    continue
-                case "/quit":
+        try:
+            for text in sys.stdin:
+                if text.strip() == "/quit":
                     break
-                case "/who":
-                    print("* here:", ", ".join(client.call(Chat.who, room)))
-                case said:
-                    client.call(Chat.say, room, said)
-        stop.set()
+                try:
+                    _obey(client, room, text.strip())
+                except framerpc.FrameRPCError as error:
+                    print(f"* not done: {error}")
+        finally:
+            stop.set()
+
+
+def _obey(client: framerpc.sync.SyncClient, room: str, text: str) -> None:
+    """Do what one line of input asks for."""
+    match text:
+        case "":
+            pass
+        case "/who":
+            print("* here:", ", ".join(client.call(Chat.who, room)))
+        case command if command.startswith("/"):
+            print(f"* there is no {command.split()[0]}; /who, /quit")
+        case said:
+            client.call(Chat.say, room, said)
 
 
 def main() -> int:
@@ -85,13 +102,15 @@ def main() -> int:
     parser.add_argument("--url", default=ADDRESS, help=f"the server ({ADDRESS})")
     parser.add_argument("--serve", action="store_true", help="only serve, until a signal comes")
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not know every letter
     try:
         if options.serve:
             _server().run(options.url, ready=lambda server: print(server.url, flush=True))
         else:
             with _somebody_serves(options.url):
                 _talk(options.url, options.name, options.room)
-    except framerpc.FrameRPCError as error:
+    except (framerpc.FrameRPCError, OSError) as error:
         sys.stderr.write(f"chat: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -20,6 +20,12 @@ __all__ = ["Chat", "Line", "RoomFull", "TooSlow", "authenticate"]
 HISTORY = 1000
 """Lines that a room remembers."""
 
+LONGEST_NAME = 32
+"""Characters of a member's name."""
+
+LONGEST_ROOM = 64
+"""Characters of a room's name."""
+
 BACKLOG = 1000
 """Lines that may wait for one member before it is sent away as too slow."""
 
@@ -90,8 +96,10 @@ class _Room:
 def authenticate(credentials: framerpc.Credentials) -> str:
     """Take the token for the caller's name. A real chat would look it up."""
     name = (credentials.token or "").strip()
-    if not name or len(name) > 32:
-        raise framerpc.Unauthenticated("say who you are: a name of 1 to 32 characters as token")
+    if not name or len(name) > LONGEST_NAME:
+        raise framerpc.Unauthenticated(
+            f"say who you are: a name of 1 to {LONGEST_NAME} characters as token"
+        )
     return name
 
 
@@ -121,6 +129,8 @@ class Chat:
             raise RoomFull(room=room, limit=self.limit)
         member = _Member(framerpc.current_call().identity)
         if since is not None:
+            if since > here.number:  # counted by a server that ended, and its lines with it
+                since = 0
             member.lines.extend(line for line in here.history if line.number > since)
         here.members.append(member)
         here.add("joined", member.name)
@@ -140,6 +150,6 @@ class Chat:
             here.add("left", member.name)
 
     def _room(self, name: str) -> _Room:
-        if not 0 < len(name) <= 64:
-            raise framerpc.InvalidArgument("room: a name of 1 to 64 characters")
+        if not 0 < len(name) <= LONGEST_ROOM:
+            raise framerpc.InvalidArgument(f"room: a name of 1 to {LONGEST_ROOM} characters")
         return self.rooms.setdefault(name, _Room())

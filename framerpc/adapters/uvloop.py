@@ -45,6 +45,8 @@ def _factory() -> Callable[[], asyncio.AbstractEventLoop]:
         import uvloop  # noqa: PLC0415 - it may not be there
     except ImportError:
         if wanted == "uvloop":
-            raise ConfigurationError("FRAMERPC_LOOP asks for uvloop, which is not installed") from None
+            raise ConfigurationError(
+                "FRAMERPC_LOOP asks for uvloop, which is not installed"
+            ) from None
         return asyncio.new_event_loop
     return uvloop.new_event_loop

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import framerpc
-from framerpc.cli.common import add_client_options, client_of, run
+from framerpc.cli.common import add_client_options, connected, run, seconds
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,9 +30,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     add_client_options(parser)
-    parser.add_argument("--method", default="framerpc/health", metavar="METHOD")
-    parser.add_argument("--args", default="[]", metavar="JSON", help="a JSON array ([])")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long (5)")
+    parser.add_argument(
+        "--method",
+        default="framerpc/health",
+        metavar="METHOD",
+        help="what to call (framerpc/health, which every server has)",
+    )
+    parser.add_argument(
+        "--args", default="[]", metavar="JSON", help="its arguments, a JSON array ([])"
+    )
+    parser.add_argument("--seconds", type=seconds, default=5.0, metavar="S", help="how long (5)")
     parser.add_argument(
         "--in-flight", type=int, default=100, metavar="N", help="calls at once (100)"
     )
@@ -54,15 +61,13 @@ class _Tally:
 
 async def _bench(options: argparse.Namespace) -> int:
     args = _read_args(options.args)
-    if options.in_flight < 1 or options.connections < 1 or options.seconds <= 0:
-        raise ConfigurationError("--in-flight, --connections and --seconds must be above 0")
+    if options.in_flight < 1 or options.connections < 1:
+        raise ConfigurationError("--in-flight and --connections must be above 0")
     tally = _Tally()
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(client_of(options)) for _ in range(options.connections)
+            await stack.enter_async_context(connected(options)) for _ in range(options.connections)
         ]
-        for client in clients:
-            await client.ready()
         started = time.perf_counter()
         until = started + options.seconds
         await asyncio.gather(
@@ -130,6 +135,15 @@ def _report(options: argparse.Namespace, tally: _Tally, elapsed: float) -> None:
     if options.json:
         sys.stdout.write(json.dumps(result) + "\n")
         return
+    if not tally.latencies:
+        sys.stdout.write(f"no call of {options.method} succeeded\n")
+    else:
+        _print_figures(options, result)
+    if tally.errors:
+        sys.stdout.write(f"{tally.errors:,} errors; the first: {tally.first_error}\n")
+
+
+def _print_figures(options: argparse.Namespace, result: dict[str, Any]) -> None:
     latency = result["latency_ms"]
     sys.stdout.write(
         f"{result['calls_per_second']:,.0f} calls/s of {options.method} "
@@ -137,5 +151,3 @@ def _report(options: argparse.Namespace, tally: _Tally, elapsed: float) -> None:
         f"latency ms: p50 {latency['p50']}, p95 {latency['p95']}, p99 {latency['p99']}, "
         f"max {latency['max']}\n"
     )
-    if tally.errors:
-        sys.stdout.write(f"{tally.errors} errors; the first: {tally.first_error}\n")

@@ -6,30 +6,35 @@ text, and `'"2"'` the text "2".
 
 from __future__ import annotations
 
+import argparse
 import base64
-import datetime
+import datetime as dt
 import json
+import math
 import os
 import ssl
+import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import framerpc
 from framerpc.adapters.uvloop import run as run_loop
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Coroutine
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
 
 __all__ = [
     "add_client_options",
-    "client_of",
+    "connected",
+    "load_certificate",
     "parse_arguments",
     "parse_value",
     "read_token",
     "render",
     "run",
+    "seconds",
 ]
 
 _T = TypeVar("_T")
@@ -37,9 +42,13 @@ _T = TypeVar("_T")
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every subcommand that connects."""
-    parser.add_argument("url", metavar="URL", help="tcp://host:port, tls://…, unix:///path")
+    parser.add_argument("url", metavar="URL", help="tcp://host:port, tls://host:port, unix:///path")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="seconds for each call (10)"
+        "--timeout",
+        type=seconds,
+        default=10.0,
+        metavar="S",
+        help="seconds to connect, and for each call (10)",
     )
     group = parser.add_argument_group("credentials")
     group.add_argument(
@@ -47,28 +56,101 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file that holds the token; otherwise $FRAMERPC_TOKEN is used, if set",
     )
-    group.add_argument("--tls-ca", metavar="FILE", help="trust this certificate (authority)")
+    group.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        help="trust this certificate (authority) instead of the system's; tls:// only",
+    )
     group.add_argument("--tls-cert", metavar="FILE", help="our own certificate, for mutual TLS")
     group.add_argument("--tls-key", metavar="FILE", help="its key, if in a file of its own")
 
 
 def read_token(options: argparse.Namespace) -> str | None:
-    """Return the token to use. It is never taken from the command line, which others can see."""
+    """Return the token to use. It is never taken from the command line, which others can see.
+
+    Raises:
+        ConfigurationError: It is empty: a server that asked for it would let everybody in.
+    """
     if options.token_file:
-        return Path(options.token_file).read_text(encoding="utf-8").strip()
-    return os.environ.get("FRAMERPC_TOKEN")
+        place = options.token_file
+        try:
+            token = Path(place).read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as exc:
+            raise ConfigurationError(f"{place} holds no token: it is not text") from exc
+    elif (found := os.environ.get("FRAMERPC_TOKEN")) is not None:
+        place, token = "$FRAMERPC_TOKEN", found.strip()
+    else:
+        return None
+    if not token:
+        raise ConfigurationError(f"the token in {place} is empty")
+    return token
 
 
-def client_of(options: argparse.Namespace) -> framerpc.Client:
-    """Return the client that the options describe."""
-    tls: ssl.SSLContext | None = None
-    if options.url.startswith("tls://"):
-        tls = ssl.create_default_context(cafile=options.tls_ca)
-        if options.tls_cert:
-            tls.load_cert_chain(options.tls_cert, options.tls_key)
-    return framerpc.connect(
-        options.url, timeout=options.timeout, tls=tls, token=read_token(options)
+@asynccontextmanager
+async def connected(options: argparse.Namespace) -> AsyncGenerator[framerpc.Client]:
+    """Give the client that the options describe, once the server has welcomed it.
+
+    One attempt: whoever types a command wants to hear at once that there is no server.
+    """
+    client = framerpc.connect(
+        options.url,
+        timeout=options.timeout,
+        tls=_tls(options),
+        token=read_token(options),
+        reconnect=cast("Any", _give_up),
     )
+    async with client:
+        await client.ready(options.timeout)
+        yield client
+
+
+def _give_up(state: Any) -> NoReturn:
+    """Stand in for a pause between attempts: end with the failure of the first."""
+    raise state.outcome.exception()
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if not options.url.startswith("tls://"):
+        if options.tls_ca or options.tls_cert or options.tls_key:
+            raise ConfigurationError(f"certificates are for tls:// addresses, not {options.url}")
+        return None
+    try:
+        context = ssl.create_default_context(cafile=options.tls_ca)
+    except ssl.SSLError as exc:
+        raise ConfigurationError(f"{options.tls_ca} holds no certificate (PEM)") from exc
+    load_certificate(context, options)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, options: argparse.Namespace) -> None:
+    """Load our own certificate, if the options name one.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+    if not options.tls_cert:
+        if options.tls_key:
+            raise ConfigurationError("--tls-key goes with --tls-cert")
+        return
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    except ssl.SSLError as exc:
+        key = options.tls_key or options.tls_cert
+        raise ConfigurationError(
+            f"{options.tls_cert} and {key} are no certificate and its key (PEM): "
+            f"{exc.reason or exc}"
+        ) from exc
+
+
+def seconds(text: str) -> float:
+    """Return a time given on the command line, in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:
@@ -107,14 +189,35 @@ def parse_arguments(words: list[str]) -> tuple[list[Any], dict[str, Any]]:
 
 def render(value: Any) -> str:
     """Return a value as one line of JSON; what JSON does not know becomes text."""
-    return json.dumps(value, ensure_ascii=False, default=_as_json)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_as_json)
+    except TypeError:  # a key that JSON does not know
+        value = _with_text_keys(value)
+        text = json.dumps(value, ensure_ascii=False, default=_as_json)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, default=_as_json)
+    return text
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        mapping: dict[Any, Any] = value
+        pairs = mapping.items()
+        return {
+            key if isinstance(key, (str, int, float)) else str(key): _with_text_keys(each)
+            for key, each in pairs
+        }
+    if isinstance(value, (list, tuple)):
+        items: Sequence[Any] = value
+        return [_with_text_keys(each) for each in items]
+    return value
 
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, (datetime.datetime, datetime.date)):
+    if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     return str(value)
-
-

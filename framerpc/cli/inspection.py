@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from framerpc.cli.common import add_client_options, client_of, run
+from framerpc.cli.common import add_client_options, connected, run
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def _inspect(options: argparse.Namespace) -> int:
-    async with client_of(options) as client:
+    async with connected(options) as client:
         described: dict[str, Any] = await client.call("framerpc/describe")
         health: dict[str, Any] = await client.call("framerpc/health")
     if options.json:

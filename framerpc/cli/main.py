@@ -7,9 +7,11 @@ command was wrong, 3 no connection, 4 out of time, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from framerpc.cli import bench, call, inspection, serve
 from framerpc.errors import (
@@ -37,6 +39,9 @@ examples:
 exit codes:
   0 it worked   1 the call failed   2 the command was wrong   3 no connection
   4 out of time   130 interrupted
+
+`framerpc COMMAND --help` tells the rest. $FRAMERPC_LOOP chooses the event loop:
+uvloop (where it is installed) or asyncio.
 """
 
 
@@ -70,16 +75,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an old terminal is no reason to fail
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()  # here, where it may fail
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough, as with `| head`
-        sys.stderr.close()
+        _silence(sys.stdout)
         return 0
     except (FrameRPCError, OSError) as error:
-        sys.stderr.write(f"framerpc: {error}\n")
+        sys.stderr.write(f"framerpc: {_in_words(error)}\n")
         return _exit_code(error)
+    return code
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still buffered, and flushed when Python exits, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _in_words(error: Exception) -> str:
+    """Return the text of an error, without the number of an error of the system."""
+    if isinstance(error, FrameRPCError) or not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def _exit_code(error: Exception) -> int:
@@ -92,12 +116,8 @@ def _exit_code(error: Exception) -> int:
         return 3
     if isinstance(error, FrameRPCError):
         return 1
-    return 2 if options_error(error) else 3
-
-
-def options_error(error: Exception) -> bool:
-    """Return whether the system refused what the command line asked for, a file or a port."""
-    return isinstance(error, OSError) and not isinstance(error, ConnectionError)
+    # The system refused what the command line asked for, a file or a port.
+    return 3 if isinstance(error, ConnectionError) else 2
 
 
 if __name__ == "__main__":

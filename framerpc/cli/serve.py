@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hmac
 import importlib
+import logging
 import os
 import ssl
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from framerpc.cli.common import read_token
+from framerpc.cli.common import load_certificate, read_token, seconds
 from framerpc.errors import ConfigurationError, Unauthenticated
 from framerpc.server.server import Server
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from framerpc.server.peers import Credentials
 
 __all__ = ["add_parser"]
+
+_DEFAULT_URL: Final = "tcp://127.0.0.1:7000"
+
+_logger: Final = logging.getLogger("framerpc.cli")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "searched for MODULE first."
         ),
     )
-    parser.add_argument("object", metavar="MODULE:OBJECT")
+    parser.add_argument("object", metavar="MODULE:OBJECT", help="what to serve, as app:server")
     parser.add_argument(
         "--bind",
         action="append",
@@ -48,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--grace",
-        type=float,
+        type=seconds,
         default=10.0,
         metavar="S",
         help="seconds that calls in flight get when it stops (10)",
@@ -72,7 +78,10 @@ def _run(options: argparse.Namespace) -> int:
     token = read_token(options)
     if token is not None:
         server.require_token(_token_check(token))
-    urls = options.bind or os.environ.get("FRAMERPC_BIND", "tcp://127.0.0.1:7000").split()
+    urls = options.bind or os.environ.get("FRAMERPC_BIND", "").split() or [_DEFAULT_URL]
+    tls = _tls(options)
+    if tls is not None and not any(url.startswith("tls://") for url in urls):
+        raise ConfigurationError("--tls-cert is for tls:// addresses, and none is to be bound")
 
     def ready(server: Server) -> None:
         if options.print_urls:
@@ -81,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             sys.stderr.write(f"framerpc: serving at {', '.join(server.urls)}\n")
 
-    server.run(*urls, tls=_tls(options), grace=options.grace, ready=ready)
+    server.run(*urls, tls=tls, grace=options.grace, ready=ready)
     return 0
 
 
@@ -96,11 +105,16 @@ def _token_check(token: str) -> Callable[[Credentials], str]:
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     if not options.tls_cert:
+        if options.tls_key or options.tls_client_ca:
+            raise ConfigurationError("--tls-key and --tls-client-ca go with --tls-cert")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(options.tls_cert, options.tls_key)
+    load_certificate(context, options)
     if options.tls_client_ca:
-        context.load_verify_locations(options.tls_client_ca)
+        try:
+            context.load_verify_locations(options.tls_client_ca)
+        except ssl.SSLError as exc:
+            raise ConfigurationError(f"{options.tls_client_ca} holds no certificate (PEM)") from exc
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -111,17 +125,31 @@ def _load(place: str) -> Server:
     if not colon or not module_name or not name:
         raise ConfigurationError(f"{place!r} is not of the form module:object, such as app:server")
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as exc:
-        if exc.name and module_name.startswith(exc.name):
-            raise ConfigurationError(f"there is no module {module_name!r} here") from exc
-        raise ConfigurationError(f"{module_name} cannot be imported: {exc}") from exc
+    found: Any = _import(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
             raise ConfigurationError(f"module {module_name} has no {name!r}")
         found = getattr(found, part)
     return _as_server(found, place)
+
+
+def _import(module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except SyntaxError as exc:
+        problem = f"{exc.msg} ({exc.filename}, line {exc.lineno})"
+        raise ConfigurationError(f"{module_name} cannot be imported: {problem}") from exc
+    except ModuleNotFoundError as exc:
+        if exc.name and f"{module_name}.".startswith(f"{exc.name}."):
+            raise ConfigurationError(f"there is no module {module_name!r} here") from exc
+        raise ConfigurationError(f"{module_name} cannot be imported: {exc}") from exc
+    except Exception as exc:  # whatever the user's module does when it is imported
+        _logger.info("! importing %s failed", module_name, exc_info=True)
+        last = traceback.extract_tb(exc.__traceback__)[-1]
+        raise ConfigurationError(
+            f"{module_name} cannot be imported: {type(exc).__name__}: {exc} "
+            f"({last.filename}, line {last.lineno}; framerpc -v shows the rest)"
+        ) from exc
 
 
 def _as_server(found: Any, place: str) -> Server:

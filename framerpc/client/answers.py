@@ -75,16 +75,14 @@ class Answer(AsyncIterator["Buffer"]):
             siblings.remove(self._context)
 
 
-async def upload(
-    connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]
-) -> None:
+async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]) -> None:
     """Send the stream that is an argument, until it ends, breaks, or the call is over.
 
     What the caller's own iterator raises ends the call with just that for the caller, and with
     `Cancelled` for the handler that waits for items.
     """
     writer = call.writer
-    assert writer is not None  # noqa: S101 - it was asked for
+    assert writer is not None  # it was asked for
     try:
         async for item in items:
             if not writer.try_send(item):

@@ -287,7 +287,7 @@ class Channel:
         if isinstance(body, Stream):
             self._start_upload(connection, call, body)
         if context.streams:
-            assert call.reader is not None  # noqa: S101 - a stream was asked for
+            assert call.reader is not None  # a stream was asked for
             return Stream(Answer(context, call.reader, parent))
         assert call.future is not None  # noqa: S101 - no stream was asked for
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from framerpc.call import CallContext, Handler, Stream, inherited_deadline
 from framerpc.client.answers import encoded
@@ -123,7 +123,7 @@ class Client:
 
     # ------------------------------------------------------------------ life cycle
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         self._core.start()
         return self
 
@@ -336,14 +336,12 @@ class Client:
         if stream is not None:
             raise ConfigurationError(f"{name}: a notification cannot carry a stream; use call()")
         self._core.start()
-        assert self._core.notify is not None  # noqa: S101 - start() made it
+        assert self._core.notify is not None  # start() made it
         await self._core.notify(self._context(name, self._options.timeout), body)
 
     # ------------------------------------------------------------------- one level down
 
-    async def unary(
-        self, name: str, body: bytes, items: AsyncIterator[Buffer] | None
-    ) -> Buffer:
+    async def unary(self, name: str, body: bytes, items: AsyncIterator[Buffer] | None) -> Buffer:
         """Make one call with encoded arguments and return the encoded result."""
         handler = self._handler()
         context = self._context(name, self._options.timeout)
@@ -358,7 +356,7 @@ class Client:
             here = False
         if core.handler is None or not here:
             core.start()  # or says why not
-        assert core.handler is not None  # noqa: S101 - start() made it
+        assert core.handler is not None  # start() made it
         return core.handler
 
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:

@@ -32,6 +32,7 @@ class Core:
         options: ChannelOptions,
         interceptors: tuple[Interceptor, ...],
     ) -> None:
+        chain(interceptors, _nothing)  # says at once what is wrong with them
         self.addresses = addresses
         self.options = options
         self.interceptors = interceptors
@@ -79,6 +80,10 @@ def single(body: Body, name: str) -> Buffer:
     if isinstance(body, Stream):
         raise ConfigurationError(f"{name}: an interceptor made a stream of a single value")
     return body
+
+
+async def _nothing(context: CallContext, body: Body) -> Body:
+    raise NotImplementedError
 
 
 def _one_way(channel: Channel) -> Handler:

@@ -43,11 +43,8 @@ class ResultStream(AsyncGenerator[_T, None], Generic[_T]):
         self._closed = False
 
     def __repr__(self) -> str:
-        if self._closed:
-            state = "closed"
-        else:
-            state = "not started" if self._items is None else "started"
-        return f"<ResultStream of {self._method}, {state}>"
+        begun = "not started" if self._items is None else "started"
+        return f"<ResultStream of {self._method}, {'closed' if self._closed else begun}>"
 
     def __aiter__(self) -> ResultStream[_T]:
         return self

@@ -16,12 +16,16 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from framerpc.connection.acceptor import Acceptor
+from framerpc.connection.answering import Answering
 from framerpc.connection.keepalive import KeepaliveTimer
 from framerpc.connection.outbox import Outbox
 from framerpc.connection.outgoing import OutgoingCalls
 from framerpc.connection.streams import StreamEnds
+from framerpc.connection.turns import Turns
+from framerpc.connection.writes import WriteWatch
 from framerpc.errors import CloseCode, ConnectionLost
 from framerpc.protocol.events import Event, Refused, Violation
 from framerpc.protocol.frames import (
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
 
     from framerpc.call import Buffer
     from framerpc.config import Keepalive, Limits
-    from framerpc.errors import Executed, RemoteProtocolError, Status
+    from framerpc.errors import Executed
     from framerpc.protocol.handshake import Greeting, Reply
     from framerpc.protocol.wire import Wire
 
@@ -61,56 +65,11 @@ __all__ = ["Acceptor", "Connection"]
 
 _logger = logging.getLogger("framerpc.connection")
 
-_RESPONSE: Final = Kind.RESPONSE.value
-
 _EVENTS_PER_TURN: Final = 256
 """Events handled before other connections get their turn: about a millisecond of work."""
 
 _SMALL_READ: Final = 64 * 1024
 """Bytes read at once while no long body is on its way, so that one peer cannot fill a turn."""
-
-
-class Acceptor(Protocol):
-    """Who decides about what the peer sends. Called from the event loop; must not raise."""
-
-    def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
-        """Note that there is a connection, of which nothing is known yet."""
-
-    def greeted(self, connection: Connection, greeting: Greeting) -> None:
-        """Decide about a client that introduced itself: call `welcome` or `close`."""
-
-    def welcomed(self, connection: Connection, reply: Reply) -> None:
-        """Note that the server knows us."""
-
-    def request(self, connection: Connection, request: Request) -> None:
-        """Take a call: answer with `respond`, `fail` or a stream."""
-
-    def notified(self, connection: Connection, notify: Notify) -> None:
-        """Take a one-way call."""
-
-    def cancel(self, connection: Connection, cancel: Cancel) -> None:
-        """Stop a call: answer with `receipt`, unless the answer crosses."""
-
-    def refused(self, connection: Connection, refused: Refused) -> None:
-        """Refuse a call whose arguments, or whose upload, are over a limit: `fail` it."""
-
-    def goaway(self, connection: Connection, goaway: Goaway) -> None:
-        """Note that the peer wants no new calls."""
-
-    def closed(self, connection: Connection, close: Close) -> None:
-        """Note that the peer said why it ends the connection."""
-
-    def violated(self, connection: Connection, error: RemoteProtocolError) -> None:
-        """Note that the peer broke the protocol."""
-
-    def lost(self, connection: Connection, error: ConnectionLost) -> None:
-        """Note that the connection is gone. Called once, last."""
-
-    def translate(self, error: Error, method: str) -> BaseException:
-        """Return the exception that an ERROR frame stands for."""
-
-    def receipt(self, method: str, outcome: Outcome) -> None:
-        """Note what became of a call that we cancelled."""
 
 
 class _Scratch(threading.local):
@@ -128,7 +87,7 @@ class _Scratch(threading.local):
 _scratch: Final = _Scratch()
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(Answering, asyncio.BufferedProtocol):
     """One live connection, on either side.
 
     Args:
@@ -151,7 +110,9 @@ class Connection(asyncio.BufferedProtocol):
         "_acceptor",
         "_backlog",
         "_cause",
+        "_cut",
         "_early",
+        "_ended",
         "_greeting",
         "_keepalive",
         "_limits",
@@ -160,7 +121,8 @@ class Connection(asyncio.BufferedProtocol):
         "_small_scratch",
         "_target",
         "_transport",
-        "_waiters",
+        "_turns",
+        "_writes",
         "calls",
         "closed",
         "endpoint",
@@ -196,8 +158,13 @@ class Connection(asyncio.BufferedProtocol):
         self._scratch, self._small_scratch = _scratch.large, _scratch.small
         self._target: memoryview | None = None
         self._backlog: deque[Event] | None = None
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self._keepalive = KeepaliveTimer(loop, keepalive, self._ping, self._silent)
+        self._turns = Turns(loop)
+        self._keepalive = KeepaliveTimer(
+            loop, keepalive, limits.max_pings, self._ping, self._silent
+        )
+        self._writes = WriteWatch(loop, self.outbox, limits.write_timeout, self._stuck)
+        self._cut: asyncio.TimerHandle | None = None  # ends what does not end by itself
+        self._ended = False  # we end it: nothing that has arrived matters any more
         self._early = 0  # bytes of calls sent before the welcome
         self._cause: tuple[str, Executed] | None = None  # why it ended, once we know
 
@@ -259,6 +226,9 @@ class Connection(asyncio.BufferedProtocol):
         cause, executed = self._cause or (_in_words(exc), "maybe")
         self._transport = None
         self._keepalive.stop()
+        self._writes.stop()
+        if self._cut is not None:
+            self._cut.cancel()
         error = ConnectionLost(self.endpoint, cause, executed)
         _logger.debug("x %s: %s", self.endpoint, cause)
         self.wire.state = ConnectionState.CLOSED
@@ -266,7 +236,7 @@ class Connection(asyncio.BufferedProtocol):
         self.outbox.shut()
         self.calls.lost(error)
         self.streams.close(error)
-        self._wake_all()
+        self._turns.all()
         if not self.closed.done():
             self.closed.set_result(None)
         self._acceptor.lost(self, error)
@@ -274,7 +244,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Stop adding to a full transport; a server stops taking calls from this peer as well."""
         self.outbox.pause()
-        self._loop.call_later(self._limits.write_timeout, self._look_at_writes)
+        self._writes.watch()
         if self.wire.role is Role.SERVER and self._transport is not None:
             self._transport.pause_reading()
 
@@ -282,18 +252,12 @@ class Connection(asyncio.BufferedProtocol):
         """Go on."""
         self.outbox.resume()
         self.streams.writable()
-        self._wake_all()
+        self._turns.all()
         if self._transport is not None and self._backlog is None:
             self._transport.resume_reading()
 
-    def _look_at_writes(self) -> None:
-        """Give up a peer that has not taken a byte for too long."""
-        since = self.outbox.paused
-        if since is None or self._transport is None:
-            return
-        stuck = self._loop.time() - since
-        if stuck >= self._limits.write_timeout:
-            self._give_up(CloseCode.SLOW, f"the peer has not read for {stuck:.3g} s")
+    def _stuck(self, seconds: float) -> None:
+        self._give_up(CloseCode.SLOW, f"the peer has not read for {seconds:.3g} s")
 
     # ----------------------------------------------------------------- events
 
@@ -305,6 +269,8 @@ class Connection(asyncio.BufferedProtocol):
         self.outbox.cork()
         if len(events) <= _EVENTS_PER_TURN:
             for event in events:
+                if self._ended:
+                    break
                 _HANDLERS[type(event)](self, event)
         else:
             self._backlog = deque(events)
@@ -322,6 +288,9 @@ class Connection(asyncio.BufferedProtocol):
         for _ in range(min(_EVENTS_PER_TURN, len(backlog))):
             event = backlog.popleft()
             _HANDLERS[type(event)](self, event)
+            if self._ended:
+                backlog.clear()
+                break
         self.outbox.uncork()
         if backlog:
             self._loop.call_soon(self._work_off)
@@ -341,7 +310,7 @@ class Connection(asyncio.BufferedProtocol):
         assert reply is not None  # noqa: S101 - the wire parsed it just now
         self._keepalive.start(reply.ping_ms / 1000)
         _logger.debug("= %s: ready, %s", self.endpoint, reply.agent)
-        self._wake_all()
+        self._turns.all()
         self._acceptor.welcomed(self, reply)
 
     def _on_close(self, close: Close) -> None:
@@ -355,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_goaway(self, goaway: Goaway) -> None:
         _logger.debug("= %s: the peer asks for no new calls: %s", self.endpoint, goaway.reason)
-        self._wake_all()
+        self._turns.all()
         self._acceptor.goaway(self, goaway)
 
     def _on_ping(self, ping: Ping) -> None:
@@ -380,21 +349,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_response(self, response: Response) -> None:
         self.calls.succeed(response.id, cast("Buffer", response.body))
-        if self._waiters:
-            self._wake_one()
+        if self._turns.waiting:
+            self._turns.next()
 
     def _on_error(self, error: Error) -> None:
         call = self.calls.alive.get(error.id)
         if call is not None:
             self.calls.fail(error.id, self._acceptor.translate(error, call.method))
-            self._wake_one()
+            self._turns.next()
         else:  # the caller's upload failed; the call goes on without it
             self.streams.finish(error.id, self._acceptor.translate(error, ""))
 
     def _on_receipt(self, receipt: Receipt) -> None:
         outcome = Outcome(receipt.outcome)
         method = self.calls.receipt(receipt.id)
-        self._wake_one()
+        self._turns.next()
         self._acceptor.receipt(method, outcome)
 
     def _on_item(self, item: Item) -> None:
@@ -403,7 +372,7 @@ class Connection(asyncio.BufferedProtocol):
     def _on_end(self, end: End) -> None:
         if end.id in self.calls.alive:
             self.calls.end(end.id)
-            self._wake_one()
+            self._turns.next()
         else:
             self.streams.finish(end.id)
 
@@ -423,8 +392,6 @@ class Connection(asyncio.BufferedProtocol):
         self._acceptor.violated(self, error)
         self._send_close(error.close_code, str(error))
 
-    # -------------------------------------------------------------- answering
-
     def welcome(self, reply: Reply) -> None:
         """Let the client in, and take what it sent early."""
         if self._transport is None or self.wire.state is not ConnectionState.WAITING:
@@ -437,64 +404,6 @@ class Connection(asyncio.BufferedProtocol):
             self._handle(events)
         if self._backlog is None and self._transport is not None and self.outbox.paused is None:
             self._transport.resume_reading()
-
-    def respond(self, call_id: int, body: Buffer) -> None:
-        """Answer a call.
-
-        Raises:
-            MessageTooLarge: The result is over a limit; the call is still to be answered.
-        """
-        size = len(body)
-        self.wire.check_size(size, "", "yes")
-        if size <= PART_SIZE:
-            self.wire.calls.ended(call_id)
-            frame = encode(_RESPONSE, call_id, body)
-            if self.wire.calls.alive:
-                self.outbox.send(frame)
-            else:
-                self.outbox.send_now(frame)
-        else:
-            # The id stays in use until the last part has left.
-            head = encode(_RESPONSE, call_id, size)
-            self.outbox.send_body(head, call_id, body, lambda sent: self._answered(call_id, sent))
-
-    def _answered(self, call_id: int, sent: bool) -> None:  # noqa: FBT001 - a callback
-        if sent:
-            self.wire.calls.ended(call_id)
-
-    def fail(
-        self,
-        call_id: int,
-        status: Status,
-        executed: int,
-        detail: str,
-        details: dict[str, Any] | None = None,
-    ) -> None:
-        """End a call with an error."""
-        self.wire.calls.ended(call_id)
-        self.outbox.send(
-            encode(Kind.ERROR.value, call_id, status.value, executed, detail, details)
-        )
-
-    def end_stream(self, call_id: int) -> None:
-        """End a call whose answer was a stream."""
-        self.wire.calls.ended(call_id)
-        self.outbox.send(encode(Kind.END.value, call_id))
-
-    def receipt(self, call_id: int, outcome: Outcome) -> None:
-        """End a cancelled call by telling what became of it."""
-        self.wire.calls.ended(call_id)
-        self.outbox.send(encode(Kind.RECEIPT.value, call_id, outcome.value))
-
-    def end_upload(self, call_id: int) -> None:
-        """Tell the callee that our stream is complete."""
-        if self.wire.calls.sent_end(call_id):
-            self.outbox.send(encode(Kind.END.value, call_id))
-
-    def fail_upload(self, call_id: int, status: Status, detail: str) -> None:
-        """Tell the callee that our stream broke."""
-        if self.wire.calls.sent_end(call_id):
-            self.outbox.send(encode(Kind.ERROR.value, call_id, status.value, 0, detail, None))
 
     # --------------------------------------------------------------- admission
 
@@ -522,36 +431,8 @@ class Connection(asyncio.BufferedProtocol):
 
         Returns at once if the connection takes no calls any more.
         """
-        if self.wire.state in _OVER:
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake_one()  # our turn goes to the next
-            raise
-        finally:
-            if not waiter.done() or waiter.cancelled():
-                self._forget_waiter(waiter)
-
-    def _forget_waiter(self, waiter: asyncio.Future[None]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    def _wake_one(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-    def _wake_all(self) -> None:
-        waiters, self._waiters = self._waiters, deque()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self.wire.state not in _OVER:
+            await self._turns.wait()
 
     # ------------------------------------------------------------------ ending
 
@@ -569,6 +450,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self, cause: str) -> None:
         """End the connection at once; nothing more is written. Idempotent."""
         self.wire.state = ConnectionState.CLOSED
+        self._ended = True
         self._cause = self._cause or (cause, "maybe")
         if self._transport is not None:
             self._transport.abort()
@@ -581,15 +463,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end(self) -> None:
         """Write what is queued, then close; a peer that does not read cannot hold us up."""
+        self._ended = True
         self.outbox.uncork()
         transport = self._transport
-        if transport is not None:
+        if transport is not None and self._cut is None:
             transport.close()
-            if transport.get_write_buffer_size():
-                self._loop.call_later(_CLOSE_TIMEOUT, transport.abort)
+            # TLS says goodbye, too, and its transport does not tell what is still to be written.
+            self._cut = self._loop.call_later(_CLOSE_TIMEOUT, transport.abort)
 
     def _give_up(self, code: CloseCode, reason: str) -> None:
         """Close on a peer that misbehaves without breaking the grammar."""
+        if self._ended:
+            return
         _logger.warning("! %s: %s", self.endpoint, reason)
         self._cause = self._cause or (reason, "maybe")
         self._send_close(code, reason)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from framerpc.config import Keepalive
 
-__all__ = ["MAX_PINGS", "KeepaliveTimer"]
+__all__ = ["KeepaliveTimer"]
 
-MAX_PINGS: Final = 64
-"""PINGs and unasked PONGs accepted within one interval. An honest peer sends one or two."""
+_SHORTEST: Final = 0.1
+"""Seconds that a peer may wish for at least: its greeting must not keep our timer busy."""
 
 
 class KeepaliveTimer:
@@ -28,6 +28,7 @@ class KeepaliveTimer:
     Args:
         loop: The connection's event loop.
         options: Interval and timeout, in seconds.
+        most: PINGs and PONGs accepted from the peer within one interval.
         ping: Called to send a PING.
         silent: Called once with the seconds of silence when the peer is given up.
 
@@ -40,6 +41,7 @@ class KeepaliveTimer:
         "_count",
         "_interval",
         "_loop",
+        "_most",
         "_ping",
         "_silent",
         "_timeout",
@@ -52,6 +54,7 @@ class KeepaliveTimer:
         self,
         loop: asyncio.AbstractEventLoop,
         options: Keepalive,
+        most: int,
         ping: Callable[[], None],
         silent: Callable[[float], None],
     ) -> None:
@@ -60,6 +63,7 @@ class KeepaliveTimer:
         self._loop = loop
         self._interval = options.interval
         self._timeout = options.timeout
+        self._most = most
         self._ping = ping
         self._silent = silent
         self._timer: asyncio.TimerHandle | None = None
@@ -67,7 +71,7 @@ class KeepaliveTimer:
 
     def start(self, agreed_interval: float) -> None:
         """Begin to watch; `agreed_interval` is the peer's wish, the smaller one holds."""
-        self._interval = min(self._interval, agreed_interval)
+        self._interval = min(self._interval, max(agreed_interval, _SHORTEST))
         self.heard = self._loop.time()
         self._timer = self._loop.call_later(self._interval, self._look)
 
@@ -80,7 +84,7 @@ class KeepaliveTimer:
     def counted(self) -> bool:
         """Note a PING or PONG from the peer; return False if there were too many."""
         self._count += 1
-        return self._count <= MAX_PINGS
+        return self._count <= self._most
 
     def _look(self) -> None:
         now = self._loop.time()

@@ -53,9 +53,19 @@ class Listener:
 
 
 async def listen(
-    address: Address, factory: Callable[[], Connection], *, tls: ssl.SSLContext | None
+    address: Address,
+    factory: Callable[[], Connection],
+    *,
+    tls: ssl.SSLContext | None,
+    timeout: float = 10.0,
 ) -> Listener:
     """Bind `address` and make a connection of everybody who comes.
+
+    Args:
+        address: Where.
+        factory: Makes the connection objects.
+        tls: The certificate for `tls://`.
+        timeout: Seconds for a TLS handshake, of which the connection knows nothing yet.
 
     Raises:
         ConfigurationError: The address does not fit the options.
@@ -75,8 +85,11 @@ async def listen(
         )
     sock = await _bind(address)
     context = tls if address.scheme == "tls" else None
+    patience = timeout if context is not None else None
     try:
-        server = await loop.create_server(factory, sock=sock, ssl=context, backlog=_BACKLOG)
+        server = await loop.create_server(
+            factory, sock=sock, ssl=context, ssl_handshake_timeout=patience, backlog=_BACKLOG
+        )
     except BaseException:
         sock.close()
         raise

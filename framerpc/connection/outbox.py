@@ -68,6 +68,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_added",
         "_bulk",
         "_limit",
         "_loop",
@@ -83,6 +84,7 @@ class Outbox:
         self, loop: asyncio.AbstractEventLoop, limit: int, overflow: Callable[[], None]
     ) -> None:
         self.paused: float | None = None
+        self._added = 0  # bytes written while the transport was above its high-water mark
         self._loop = loop
         self._limit = limit
         self._overflow = overflow
@@ -109,6 +111,11 @@ class Outbox:
     def queued(self) -> int:
         """Bytes that wait in the transport."""
         return self._transport.get_write_buffer_size() if self._transport else 0
+
+    @property
+    def taken(self) -> int:
+        """A number that grows as long as the peer reads while the transport is full."""
+        return self._added - self.queued
 
     # ----------------------------------------------------------- small frames
 
@@ -153,8 +160,10 @@ class Outbox:
         if self._transport is None:
             return
         self._transport.write(data)
-        if self.paused is not None and self.queued > self._limit:
-            self._overflow()
+        if self.paused is not None:
+            self._added += len(data)
+            if self.queued > self._limit:
+                self._overflow()
 
     # ------------------------------------------------------------ long bodies
 

@@ -74,9 +74,11 @@ class StreamEnds:
         """Note that a call ended: its writer must stop, its reader gets nothing more."""
         reader = self._readers.pop(call_id, None)
         if reader is not None:
+            self._watched.discard(reader)
             reader.finish(error)
         writer = self._writers.pop(call_id, None)
         if writer is not None:
+            self._watched.discard(writer)
             writer.stop(error)
 
     def close(self, error: BaseException) -> None:
@@ -90,6 +92,7 @@ class StreamEnds:
             writer.stop(error)
         self._readers.clear()
         self._writers.clear()
+        self._watched.clear()
 
     # What the peer sent.
 
@@ -103,6 +106,7 @@ class StreamEnds:
         """Take the end of a stream."""
         reader = self._readers.pop(call_id, None)
         if reader is not None:
+            self._watched.discard(reader)
             reader.finish(error)
 
     def credit(self, call_id: int) -> None:

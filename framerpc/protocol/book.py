@@ -4,7 +4,7 @@ Both sides keep the same book. Whether we are the caller or the callee of a call
 id: odd ones were chosen by the client, even ones by the server. What received frames do
 stands in `calls`.
 
-Spec: protocol.md, "Calls" and "Streams and credit".
+Spec: protocol.md, "Calls" and "Streams".
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The tables of `states` decide; this module only applies them. The few cells that nearly all
 traffic goes through are written out at the start of `Calls.receive`, where they cost a third.
 
-Spec: protocol.md, "Calls", "Streams and credit" and "Bodies in parts".
+Spec: protocol.md, "Calls", "Streams" and "Bodies in parts".
 """
 
 from __future__ import annotations

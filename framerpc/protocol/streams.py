@@ -4,7 +4,7 @@ Credit is counted in bytes; an item costs its body and `ITEM_COST` on top. The t
 `CONSUMER` and `PRODUCER` of `states` decide what a frame does to a direction; this module
 only applies them. It does not know which call it belongs to.
 
-Spec: protocol.md, "Streams and credit".
+Spec: protocol.md, "Streams".
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ class Method:
     def __init__(self, spec: MethodSpec, handler: Handler) -> None:
         self.spec = spec
         self.handler = handler
-        self.flags = int(
-            spec.streams_out * Flag.WANTS_STREAM | spec.streams_in * Flag.SENDS_STREAM
-        )
+        self.flags = int(spec.streams_out * Flag.WANTS_STREAM | spec.streams_in * Flag.SENDS_STREAM)
 
     def __repr__(self) -> str:
         return f"<Method {self.spec.name}{self.spec.signature}>"
@@ -95,11 +93,11 @@ class Dispatcher:
 
 def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
     """Return the Handler of a method that runs on the loop and has one result."""
-    decode, streams_in = spec.decode_arguments, spec.streams_in
+    decode = spec.decode_arguments
     waits = inspect.iscoroutinefunction(function)  # not with `run="loop"` on a plain `def`
 
     async def handle(context: CallContext, body: Body) -> Body:
-        if streams_in:
+        if isinstance(body, Stream):
             args, kwargs = _with_stream(spec, body)
         else:
             args, kwargs = decode(body)
@@ -128,7 +126,6 @@ def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
 
 def _in_thread(spec: MethodSpec, function: Callable[..., Any], workers: Workers) -> Handler:
     """Return the Handler of a plain `def`: it may block, so it runs in a worker thread."""
-
     threads = workers.threads
 
     async def handle(context: CallContext, body: Body) -> Body:

@@ -111,23 +111,28 @@ def _described(exc: BaseException, context: CallContext, *, trusted: bool) -> Fa
         return _in_worker(exc.failure, context, trusted=trusted)
     if declared_name(exc) is not None:
         return _declared(exc, context, trusted=trusted)
-    if isinstance(exc, InvalidResult) and not exc.method:
-        _logger.error("%s returned what it does not declare: %s", context.method, exc.detail)
-        return Failure(Status.INVALID_RESULT, "yes", exc.detail)
-    if isinstance(exc, MessageTooLarge) and not exc.method:  # the result, or an item of it
-        detail = f"the result is {exc.size} bytes long, the limit is {exc.limit} bytes"
-        details = {"size": exc.size, "limit": exc.limit}
-        return Failure(Status.MESSAGE_TOO_LARGE, "yes", detail, details)
+    if isinstance(exc, (InvalidResult, MessageTooLarge)) and not exc.method:
+        return _bad_result(exc, context)
     if isinstance(exc, DeadlineExceeded) and context.remaining() == 0.0:
         return Failure(
             Status.DEADLINE_EXCEEDED,
             "maybe" if context.started is not None else "no",
             "the deadline passed",
-            {"where": times(context, exc.where)},
+            {"where": times(context, exc)},
         )
     if isinstance(exc, CallError) and _refuses(exc, context):
         return Failure(exc.status, _executed(context), str(exc.detail), _retry_after(exc))
     return _internal(exc, context, _executed(context), trusted=trusted)
+
+
+def _bad_result(exc: InvalidResult | MessageTooLarge, context: CallContext) -> Failure:
+    """Describe a result, or an item of one, that cannot be sent."""
+    if isinstance(exc, InvalidResult):
+        _logger.error("%s returned what it does not declare: %s", context.method, exc.detail)
+        return Failure(Status.INVALID_RESULT, "yes", exc.detail)
+    detail = f"the result is {exc.size} bytes long, the limit is {exc.limit} bytes"
+    details = {"size": exc.size, "limit": exc.limit}
+    return Failure(Status.MESSAGE_TOO_LARGE, "yes", detail, details)
 
 
 def _refuses(exc: CallError, context: CallContext) -> bool:
@@ -211,8 +216,13 @@ _LONGEST_TRACEBACK: Final = 32 * 1024
 """Characters of a traceback that cross, the last ones."""
 
 
-def times(context: CallContext, inner: tuple[tuple[str, float], ...] = ()) -> list[list[Any]]:
-    """Return where the time of a call went: [name, milliseconds] in order, inner calls last."""
+def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[list[Any]]:
+    """Return where the time of a call went: [name, milliseconds] in order, inner calls last.
+
+    Args:
+        context: The call.
+        inner: What a call that its handler made has said of its own time.
+    """
     now = context.now()
     if context.started is None:
         return [["queue", _ms(now - context.arrived)]]
@@ -225,8 +235,15 @@ def times(context: CallContext, inner: tuple[tuple[str, float], ...] = ()) -> li
         for child in context.children or ()
         if not child.finished
     ]
-    where += [[f"there {name}", _ms(spent)] for name, spent in inner]
+    if inner is not None and inner.method:
+        own = (spent for name, spent in inner.where if not name.startswith(_NESTED))
+        where.append([f"in its call {inner.method}", _ms(sum(own))])
+        where += [[f"there {name}", _ms(spent)] for name, spent in inner.where]
     return where
+
+
+_NESTED: Final = ("in its call ", "there ")
+"""How the stations of inner calls begin; their time is part of a handler's."""
 
 
 def _ms(seconds: float) -> float:

@@ -125,11 +125,11 @@ class Peer:
     def closed(self, connection: Connection, close: Close) -> None:
         """A client said goodbye; `lost` follows."""
 
-    def violated(self, connection: Connection, error: RemoteProtocolError) -> None:
+    def violated(self, connection: Connection, error: RemoteProtocolError) -> None:  # noqa: ARG002
         """A client broke the protocol; `lost` follows."""
         self._server.counters.violations += 1
 
-    def lost(self, connection: Connection, error: ConnectionLost) -> None:
+    def lost(self, connection: Connection, error: ConnectionLost) -> None:  # noqa: ARG002
         """Stop what nobody waits for any more."""
         self._sweeper.stop()
         for call in list(self.calls.values()):
@@ -145,7 +145,7 @@ class Peer:
     def receipt(self, method: str, outcome: Outcome) -> None:
         """Never on a server, as long as servers make no calls."""
 
-    def notified(self, connection: Connection, notify: Notify) -> None:
+    def notified(self, connection: Connection, notify: Notify) -> None:  # noqa: ARG002
         """Run a one-way call; what is wrong with it is counted and logged, never answered."""
         method = self._server.dispatcher.methods.get(notify.method)
         problem = self._why_not(notify.method, method, 0, notify.headers)
@@ -197,11 +197,9 @@ class Peer:
         self._start(call_id, call, method, body)
 
     def _refuse(self, connection: Connection, call_id: int, problem: Failure | None) -> None:
-        assert problem is not None  # noqa: S101 - there is one whenever there is no method
+        assert problem is not None  # there is one whenever there is no method
         self._server.counters.refused_calls += 1
-        connection.fail(
-            call_id, problem.status, problem.executed, problem.detail, problem.details
-        )
+        connection.fail(call_id, problem.status, problem.executed, problem.detail, problem.details)
 
     def cancel(self, connection: Connection, cancel: Cancel) -> None:
         """Stop a call, and tell what became of it."""
@@ -266,8 +264,7 @@ class Peer:
         if pairs is None:
             return None
         if not isinstance(pairs, dict) or not all(
-            isinstance(key, str) and isinstance(value, str)
-            for key, value in pairs.items()
+            isinstance(key, str) and isinstance(value, str) for key, value in pairs.items()
         ):
             return Failure(Status.INVALID_ARGUMENT, "no", "metadata must be pairs of strings")
         size = sum(

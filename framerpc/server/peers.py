@@ -12,10 +12,9 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
 
 from framerpc.connection.connection import Connection
 from framerpc.connection.sockets import describe_peer, tune
@@ -71,12 +70,11 @@ class Peers:
         authenticate: Callable[[Credentials], Awaitable[Any] | Any] | None,
     ) -> None:
         self.welcome: set[Peer] = set()
-        self.strangers: dict[Peer, None] = {}
+        self.strangers: dict[Peer, float] = {}  # until when each may stay, the oldest first
         self.instance = secrets.token_hex(8)
         self._server = server
         self._authenticate = authenticate
         self._by_host: Counter[str] = Counter()
-        self._deadlines: deque[tuple[float, Peer]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._deciding: dict[Peer, asyncio.Task[None]] = {}
         self._changed: asyncio.Event | None = None
@@ -123,48 +121,41 @@ class Peers:
         limits = server.limits
         if (
             len(self.strangers) >= limits.max_unauthenticated
-            or self._by_host[peer.host] >= limits.max_unauthenticated_per_address > 0
-            and peer.host
+            or (peer.host and self._by_host[peer.host] >= limits.max_unauthenticated_per_address)
         ):
             server.counters.turned_away += 1
             connection.abort("too many strangers")
             return
         tune(transport, server.keepalive)
-        self.strangers[peer] = None
-        self._by_host[peer.host] += 1
         self._watch(peer)
+        self._by_host[peer.host] += 1
         server.counters.connections += 1
 
     def _watch(self, peer: Peer) -> None:
         """Give a stranger its time: all get the same, so a queue and one timer do."""
         loop = asyncio.get_running_loop()
-        self._deadlines.append((loop.time() + self._server.limits.handshake_timeout, peer))
+        due = self.strangers[peer] = loop.time() + self._server.limits.handshake_timeout
         if self._timer is None:
-            self._timer = loop.call_at(self._deadlines[0][0], self._look)
+            self._timer = loop.call_at(due, self._look)
 
     def _look(self) -> None:
         """Send away those who have not said in time who they are."""
         loop = asyncio.get_running_loop()
         self._timer = None
         now = loop.time()
-        timeout = self._server.limits.handshake_timeout
-        while self._deadlines:
-            due, peer = self._deadlines[0]
-            if peer in self.strangers:
-                # Timers may fire one clock resolution early.
-                if due > now + 0.001:
-                    self._timer = loop.call_at(due, self._look)
-                    return
-                reason = f"the handshake took longer than {timeout:.3g} s"
-                peer.connection.close(CloseCode.HANDSHAKE_TIMEOUT, reason)
-            self._deadlines.popleft()
+        reason = f"the handshake took longer than {self._server.limits.handshake_timeout:.3g} s"
+        for peer, due in list(self.strangers.items()):
+            # Timers may fire one clock resolution early.
+            if due > now + 0.001:
+                self._timer = loop.call_at(due, self._look)
+                return
+            peer.connection.close(CloseCode.HANDSHAKE_TIMEOUT, reason)
 
     def greeted(self, peer: Peer, connection: Connection, greeting: Greeting) -> None:
         """Decide about a client that introduced itself."""
-        if len(self.welcome) >= self._server.limits.max_connections:
-            most = self._server.limits.max_connections
-            connection.close(CloseCode.BUSY, f"the server has {most} connections already")
-        elif self._server.draining:
+        if self._is_full(connection):
+            return
+        if self._server.draining:
             connection.close(CloseCode.SHUTDOWN, "the server is stopping")
         elif self._authenticate is None:
             self._let_in(peer)
@@ -172,6 +163,14 @@ class Peers:
             task = asyncio.get_running_loop().create_task(self._decide(peer, greeting))
             self._deciding[peer] = task
             task.add_done_callback(lambda _: self._deciding.pop(peer, None))
+
+    def _is_full(self, connection: Connection) -> bool:
+        """Turn a client away if there are too many; return whether there are."""
+        most = self._server.limits.max_connections
+        if len(self.welcome) < most:
+            return False
+        connection.close(CloseCode.BUSY, f"the server has {most} connections already")
+        return True
 
     async def _decide(self, peer: Peer, greeting: Greeting) -> None:
         """Ask the application who this is. Whatever it raises is a refusal."""
@@ -184,7 +183,9 @@ class Peers:
         except Unauthenticated as exc:
             connection.close(CloseCode.UNAUTHENTICATED, exc.detail or "unknown credentials")
             return
-        except Exception as exc:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # SystemExit ends nobody but this client
             # Only `Unauthenticated` says why: anything else may hold a secret.
             _logger.exception("! %s: authenticate() failed", peer.address, exc_info=exc)
             connection.close(CloseCode.UNAUTHENTICATED, "the credentials were refused")
@@ -206,8 +207,8 @@ class Peers:
         )
 
     def _let_in(self, peer: Peer) -> None:
-        if peer not in self.strangers:
-            return  # it did not wait for us
+        if peer not in self.strangers or self._is_full(peer.connection):
+            return  # it did not wait for us, or others were faster
         self._no_stranger(peer)
         self.welcome.add(peer)
         server = self._server
@@ -229,7 +230,7 @@ class Peers:
         if peer in self.strangers:
             self._no_stranger(peer)
         self.welcome.discard(peer)
-        task = self._deciding.pop(peer, None)
+        task = self._deciding.get(peer)
         if task is not None:
             task.cancel()
         self.note()
@@ -275,7 +276,8 @@ class Peers:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._deadlines.clear()
+        if self._deciding:  # cancelled when their connections were lost
+            await asyncio.wait(self._deciding.values(), timeout=_CLOSE_GRACE)
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for a condition that `note` announces; return whether it came true in time."""

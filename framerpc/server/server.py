@@ -15,7 +15,6 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from framerpc.call import CallContext
 from framerpc.config import Keepalive, Limits
 from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
     from types import TracebackType
 
-    from framerpc.call import Body, Handler, Interceptor
+    from framerpc.call import Body, CallContext, Handler, Interceptor
     from framerpc.contract.service import MethodSpec
     from framerpc.server.peer import Peer
 
@@ -145,14 +144,14 @@ class Server:
         once: bool = False,
         run: Literal["loop", "thread", "process"] | None = None,
     ) -> Callable[[_Function], _Function]: ...
-    def method(
-        self, function: Callable[..., Any] | None = None, /, **options: Any
+    def method(  # type: ignore[misc] # mypy looks for the names that **options takes
+        self, function: Any = None, /, **options: Any
     ) -> Any:
         """Offer a function as a method; use it as a decorator, with or without options.
 
         Args:
             function: The function; its name is the method's unless `name` says otherwise.
-            options: As for `framerpc.method`.
+            options: As for `framerpc.method`; only what is given overrules the function's own.
 
         Raises:
             ConfigurationError: The name is taken, or the wire cannot carry the signature.
@@ -240,7 +239,9 @@ class Server:
                 await _call(hook)
             for address in addresses:
                 factory = self.peers.factory(address.scheme)
-                self._listeners.append(await listen(address, factory, tls=tls))
+                patience = self.limits.handshake_timeout
+                listener = await listen(address, factory, tls=tls, timeout=patience)
+                self._listeners.append(listener)
         except BaseException as exc:
             try:
                 await self.close(grace=0)

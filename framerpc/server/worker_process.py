@@ -61,11 +61,6 @@ class WorkerProcess:
     def __repr__(self) -> str:
         return f"<WorkerProcess {self._process.pid}>"
 
-    @property
-    def pid(self) -> int:
-        """Its number in the system."""
-        return self._process.pid
-
     def alive(self) -> bool:
         """Return whether it runs."""
         return self._process.poll() is None

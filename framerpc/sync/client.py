@@ -6,7 +6,7 @@ Safe to share between threads: each call waits in the thread that made it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from framerpc.client.client import Client
 from framerpc.client.client import connect as connect_async
@@ -82,7 +82,9 @@ class SyncClient:
     def __repr__(self) -> str:
         return f"<Sync{repr(self._client)[1:]}"
 
-    def __enter__(self) -> SyncClient:
+    def __enter__(self) -> Self:
+        if self._portal is not None:
+            raise ConfigurationError("the client is open already; make another one")
         self._portal = portal = hold()
         try:
             portal.run(self._client.__aenter__())
@@ -101,9 +103,12 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """End calls in flight and close the connection. Idempotent."""
+        """End calls in flight and close the connection. Idempotent.
+
+        In a forked child it does nothing: the connection belongs to the parent.
+        """
         portal, self._portal = self._portal, None
-        if portal is not None:
+        if portal is not None and portal.is_ours():
             try:
                 portal.run(self._client.close())
             finally:

@@ -8,12 +8,13 @@ what was made before the fork says that it cannot be used.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from framerpc.adapters.uvloop import new_event_loop
-from framerpc.errors import ConfigurationError
+from framerpc.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -30,6 +31,7 @@ class Portal:
         self.loop = new_event_loop()
         self.holders = 0
         self._pid = os.getpid()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="framerpc-sync", daemon=True)
         self._thread.start()
 
@@ -40,6 +42,10 @@ class Portal:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
+    def is_ours(self) -> bool:
+        """Return whether it runs: nobody has ended it, and it is not that of our parent."""
+        return self._pid == os.getpid() and not self._ended
+
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the portal's loop and return what it returns.
 
@@ -48,6 +54,7 @@ class Portal:
         Raises:
             ConfigurationError: The caller is the portal's own thread, which would wait for
                 itself for ever, or a forked child, which has no such thread.
+            Unavailable: Another thread closed the last client meanwhile.
         """
         if self._pid != os.getpid():
             coroutine.close()
@@ -61,9 +68,15 @@ class Portal:
                 "a blocking call from an `async def` handler would wait for itself; use the "
                 "asynchronous client there, or make the handler a plain `def`"
             )
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        with _lock:  # what is handed over before the end is cancelled by the end
+            if self._ended:
+                coroutine.close()
+                raise Unavailable(_CLOSED)
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise Unavailable(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
@@ -72,8 +85,9 @@ class Portal:
         """Let go; the last one to do so ends the thread."""
         with _lock:
             self.holders -= 1
-            if self.holders or self._pid != os.getpid():
+            if self.holders or not self.is_ours():
                 return
+            self._ended = True
             _current.clear()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -91,6 +105,8 @@ def _finish(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
+
+_CLOSED: Final = "the client was closed"
 
 _lock: threading.Lock = threading.Lock()
 _current: Final[list[Portal]] = []  # empty, or the one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,18 +34,22 @@ class SyncResultStream(Iterator[_T], Generic[_T]):
 
     def __next__(self) -> _T:
         """Return the next item; raises what `ResultStream.__anext__` does."""
-        item = self._portal.run(self._next())
+        item: Any = self._portal.run(self._next())
         if item is _END:
             raise StopIteration
-        return item
+        return cast("_T", item)
 
     async def _next(self) -> Any:
         # StopAsyncIteration cannot travel through a future.
         return await anext(self._stream, _END)
 
     def close(self) -> None:
-        """Stop the producer, unless it has finished. Idempotent."""
-        self._portal.run(self._stream.aclose())
+        """Stop the producer, unless it has finished. Idempotent.
+
+        In a forked child it does nothing, and nothing is left to do once the client is closed.
+        """
+        if self._portal.is_ours():
+            self._portal.run(self._stream.aclose())
 
     def __enter__(self) -> SyncResultStream[_T]:
         return self
@@ -69,7 +73,7 @@ class ThreadedIterator(AsyncIterator[_T], Generic[_T]):
         item: Any = await asyncio.to_thread(next, self._items, _END)
         if item is _END:
             raise StopAsyncIteration
-        return item  # type: ignore[no-any-return]
+        return cast("_T", item)
 
     async def aclose(self) -> None:
         """Close the iterator, if it is a generator."""

@@ -38,6 +38,7 @@ def serve(
         try:
             yield server
         finally:
-            portal.run(server.close(grace))
+            if portal.is_ours():  # a forked child leaves the server to its parent
+                portal.run(server.close(grace))
     finally:
         portal.release()

@@ -11,7 +11,7 @@ import pytest
 import framerpc
 from framerpc import Limits, Outcome
 from framerpc.testing import Network, virtual_time
-from tests.services import Work, pair
+from tests.services import Work, pair, soon
 
 
 async def upto(n: int) -> AsyncIterator[int]:
@@ -167,8 +167,7 @@ async def test_thread_that_cannot_be_stopped_is_reported_as_running() -> None:
     on_receipt = lambda _, outcome: told.set_result(outcome)  # noqa: E731
     async with pair(server, on_receipt=on_receipt) as client:
         task = asyncio.create_task(client.call("Work/block"))
-        while not work.started:
-            await asyncio.sleep(0.001)
+        await soon(lambda: work.started)
         task.cancel()
         assert await told is Outcome.STILL_RUNNING
         work.let_go.set()

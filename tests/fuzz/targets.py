@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from framerpc.codecs import unpackb
@@ -14,6 +15,7 @@ from framerpc.protocol.frames import Kind, decode, encode
 from framerpc.protocol.handshake import Greeting, Reply
 from framerpc.protocol.states import ConnectionState, Role
 from framerpc.protocol.wire import Wire
+from tests.protocol.vectors import DELIVERIES, VECTORS, meaning, received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,13 +62,21 @@ def _server(data: bytes) -> None:
     _feed(_ready_server(), data)
 
 
-def _client(data: bytes) -> None:
+def _ready_client() -> Wire:
+    """Return a client with a call of every shape, and one that it has given up."""
     server = Wire(Role.SERVER, Limits())
     server.receive(_GREETING)
     wire = Wire(Role.CLIENT, Limits())
     wire.hello(Greeting(versions=[1]))
     wire.receive(server.welcome(Reply(version=1)))
-    _feed(wire, data)
+    for call_id, flags in ((1, 0), (3, 3), (5, 1), (7, 2), (9, 0)):
+        wire.calls.opened(call_id, flags)
+    wire.calls.cancelled(9)
+    return wire
+
+
+def _client(data: bytes) -> None:
+    _feed(_ready_client(), data)
 
 
 def _stranger(data: bytes) -> None:
@@ -85,6 +95,19 @@ def _feed(wire: Wire, data: bytes) -> None:
             assert isinstance(events[-1], Violation)
     repr(wire)
     wire.close(CloseCode.PROTOCOL_ERROR, "fuzz")
+
+
+def _cuts(data: bytes) -> None:
+    """Compare what two sides make of the same bytes that were cut differently."""
+    seen: list[object] = []
+    for deliver in DELIVERIES.values():
+        wire = _ready_client() if data[:1] >= b"\x80" else _ready_server()
+        events = deliver(wire, data[1:])
+        calls = wire.calls
+        # An unknown extension shows its address, NaN is not equal to itself.
+        means = re.sub(" at 0x[0-9a-f]+", "", repr([meaning(event) for event in events]))
+        seen.append((means, calls.alive, calls.ignored))
+    assert all(each == seen[0] for each in seen)
 
 
 def _frame(data: bytes) -> None:
@@ -106,15 +129,45 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "server": _server,
     "client": _client,
     "stranger": _stranger,
+    "cuts": _cuts,
     "frame": _frame,
     "envelope": _envelope,
     "value": _value,
 }
 
+
+def _from_vectors(start: str, first: bytes, receiver: str = "") -> list[bytes]:
+    """Return the bytes of the conformance vectors, short enough to be worth changing."""
+    found = [
+        first + b"".join(received(step.get("receive", [])) for step in vector["steps"])
+        for vector in VECTORS.values()
+        if vector["start"] == start and receiver in {"", vector["receiver"]}
+    ]
+    return [data for data in found if len(data) < _LONGEST_SEED]
+
+
+_LONGEST_SEED: Final = 4096
+
 SEEDS: Final[dict[str, list[bytes]]] = {
-    "server": [b"\x00" + b"".join(_FRAMES), *(b"\x07" + frame for frame in _FRAMES)],
-    "client": [b"\x00" + b"".join(_FRAMES), *(b"\x07" + frame for frame in _FRAMES)],
-    "stranger": [b"\x00" + _GREETING, b"\x01" + _GREETING + b"".join(_FRAMES)],
+    "server": [
+        b"\x00" + b"".join(_FRAMES),
+        *(b"\x07" + frame for frame in _FRAMES),
+        *_from_vectors("ready", b"\x00", "server"),
+    ],
+    "client": [
+        b"\x00" + b"".join(_FRAMES),
+        *(b"\x07" + frame for frame in _FRAMES),
+        *_from_vectors("ready", b"\x00", "client"),
+    ],
+    "stranger": [
+        b"\x00" + _GREETING,
+        b"\x01" + _GREETING + b"".join(_FRAMES),
+        *_from_vectors("new", b"\x00"),
+    ],
+    "cuts": [
+        *_from_vectors("ready", b"\x00", "server"),
+        *_from_vectors("ready", b"\xff", "client"),
+    ],
     "frame": [frame[4:] for frame in _FRAMES],
     "envelope": [frame[4:] for frame in _FRAMES] + _VALUES,
     "value": _VALUES,

@@ -29,21 +29,11 @@ def section(heading: str) -> str:
 
 def tables(heading: str) -> list[Table]:
     """Return the tables under a heading, a row as a dictionary by column, without markup."""
-    lines = section(heading).splitlines()
     found: list[Table] = []
-    columns: list[str] | None = None
-    for line in lines:
-        if not line.startswith("|"):
-            columns = None
-            continue
-        cells = [cell.strip().strip("*`") for cell in line.strip("|").split("|")]
-        if columns is None:
-            columns = cells
-            found.append([])
-        elif not set("".join(cells)) <= set("- "):
-            found[-1].append(dict(zip(columns, cells, strict=True)))
-        elif line.count("---") != len(columns):
-            found[-1].append(dict(zip(columns, cells, strict=True)))
+    for text in re.findall(r"(?:^\|.*\|$\n?)+", section(heading), re.MULTILINE):
+        head, _, *rows = ([cell.strip().strip("*`") for cell in line[1:-1].split("|")]
+                          for line in text.splitlines())  # fmt: skip
+        found.append([dict(zip(head, row, strict=True)) for row in rows])
     return found
 
 

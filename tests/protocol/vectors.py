@@ -136,10 +136,8 @@ def play(vector: Vector, deliver: Callable[[Wire, bytes], list[Event]]) -> Wire:
         if role is Role.CLIENT:
             wire.hello(Greeting(versions=[1]))
     for step in vector["steps"]:
-        if "receive" in step:
-            events = deliver(wire, received(step["receive"]))
-        else:
-            events = _do(wire, step)
+        said = "receive" in step
+        events = deliver(wire, received(step["receive"])) if said else _do(wire, step)
         assert [meaning(event) for event in events] == list(_means(step))
     assert wire.state.value == vector["state"]
     assert wire.calls.ignored == vector.get("ignored", 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import framerpc
 
-__all__ = ["Needy", "Streams", "Waits", "Work", "WorkFailed", "double"]
+__all__ = ["Needy", "Streams", "Uploads", "Waits", "Work", "WorkFailed", "dial", "double"]
 
 _held: list[socket.socket] = []
 
@@ -76,6 +76,7 @@ class Work:
     @framerpc.method(run="process")
     def known(self) -> tuple[str, dict[str, str], float | None, float, bool]:
         call = framerpc.current_call()
+        assert call.started is not None
         waited = call.started - call.arrived
         return call.method, call.metadata, call.remaining(), waited, call.server is None
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +72,8 @@ class Worker:
 
     async def ended(self) -> None:
         """Wait until it is gone."""
-        try:
+        with suppress(ConnectionResetError):
             assert await self._reader.read() == b""
-        except ConnectionResetError:
-            pass
 
 
 class Watch:
@@ -257,7 +255,7 @@ async def test_a_deadline_kills_an_endless_loop() -> None:
     async with watching() as watch, serving(limits=Limits(max_processes=1)) as (_, client):
         first = await client.call(Work.pid)
         with pytest.raises(DeadlineExceeded):
-            await client.with_options(timeout=0.2).call(Work.spin, watch.port)
+            await client.with_options(timeout=0.5).call(Work.spin, watch.port)
         worker = await watch.seen()
         await worker.ended()
         assert worker.pid == first
@@ -292,11 +290,11 @@ async def test_a_worker_that_dies_may_have_done_its_work() -> None:
 
 async def test_a_worker_that_is_killed_while_idle_is_replaced() -> None:
     """The call after it does not notice."""
-    async with watching() as watch, serving() as (_, client):
-        before = await client.call(Work.hold, watch.port)
-        worker = await watch.seen()
+    async with serving() as (_, client):
+        before = await client.call(Work.pid)
         os.kill(before, signal.SIGKILL)
-        await worker.ended()
+        # Look, and leave the zombie to its owner.
+        await asyncio.to_thread(os.waitid, os.P_PID, before, os.WEXITED | os.WNOWAIT)
         assert await client.call(Work.pid) != before
 
 
@@ -324,10 +322,10 @@ async def test_a_call_too_many_is_refused_at_once() -> None:
     async with watching() as watch, serving(limits=limits) as (_, client):
         runs = asyncio.create_task(client.call(Work.wait, watch.port))
         worker = await watch.seen()
-        waits = asyncio.create_task(client.call(Work.add, 1))
-        with pytest.raises(ResourceExhausted, match=r"Limits\.max_waiting_processes") as caught:
-            await client.call(Work.add, 2)
-        assert caught.value.executed == "no"
+        waits, refused = await one_of_two(client)
+        assert isinstance(refused, ResourceExhausted)
+        assert "Limits.max_waiting_processes" in str(refused)
+        assert refused.executed == "no"
         worker.say(b"done")
         assert (await runs, await waits) == ("done", 2)
 
@@ -335,28 +333,44 @@ async def test_a_call_too_many_is_refused_at_once() -> None:
 async def test_a_call_that_waits_for_a_worker_is_dropped() -> None:
     """Its cancellation makes room for another at once, and harms nobody's worker."""
     receipts: asyncio.Queue[Outcome] = asyncio.Queue()
+
+    def on_receipt(method: str, outcome: Outcome) -> None:
+        receipts.put_nowait(outcome)
+
     limits = Limits(max_processes=1, max_waiting_processes=1)
     async with (
         watching() as watch,
-        serving(limits=limits, on_receipt=lambda _, outcome: receipts.put_nowait(outcome)) as (
-            _,
-            client,
-        ),
+        serving(limits=limits, on_receipt=on_receipt) as (_, client),
     ):
         runs = asyncio.create_task(client.call(Work.wait, watch.port))
         worker = await watch.seen()
-        waits = asyncio.create_task(client.call(Work.add, 1))
-        with pytest.raises(ResourceExhausted):
-            await client.call(Work.add, 2)
+        waits, _ = await one_of_two(client)
         waits.cancel()
         assert await receipts.get() == Outcome.STOPPED
-        waits = asyncio.create_task(client.call(Work.add, 3))
+        waits, _ = await one_of_two(client)
         worker.say(b"done")
-        assert (await runs, await waits) == ("done", 4)
+        assert (await runs, await waits) == ("done", 2)
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+async def one_of_two(client: Client) -> tuple[asyncio.Task[int], BaseException | None]:
+    """Make two calls; return the one that waits, and the error of the one that is refused."""
+    calls = {asyncio.create_task(client.call(Work.add, 1)) for _ in range(2)}
+    (refused,), (waits,) = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    return waits, refused.exception()
+
+
+async def passes() -> None:
+    """Let the loop close what it was told to close."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def open_files() -> list[str]:
+    kinds: list[str] = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the directory itself
+            kinds.append(str(each.readlink()).split(":")[0])
+    return sorted(kinds)
 
 
 def children() -> list[str]:
@@ -367,25 +381,31 @@ def children() -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells what is open")
 async def test_closing_leaves_nothing_behind() -> None:
     """After idle, busy and killed workers there is no child, zombie, thread or file left."""
+    async with watching() as watch:  # uvloop opens something for itself with the first stream
+        _, writer = await asyncio.open_connection("127.0.0.1", watch.port)
+        writer.write(b"0\n")
+        await watch.seen()
+        writer.close()
+    await passes()
+    before = open_files(), children(), threading.active_count()
     async with watching() as watch:
-        before = open_files(), children(), threading.active_count()
         async with serving(limits=Limits(max_processes=3)) as (server, client):
-            with pytest.raises(DeadlineExceeded):
-                await client.with_options(timeout=0.2).call(Work.spin, watch.port)
+            killed = asyncio.create_task(client.call(Work.spin, watch.port))
+            await watch.seen()
+            killed.cancel()
+            await asyncio.wait([killed])
             await asyncio.gather(client.call(Work.pid), client.call(Work.pid))
             busy = asyncio.create_task(client.call(Work.wait, watch.port))
-            await asyncio.sleep(0)
-            while await watch.seen() is None:
-                pass
+            await watch.seen()
             assert len(children()) >= 2
             await server.close(grace=0)
             with pytest.raises(framerpc.FrameRPCError):
                 await busy
-        del busy, client, server
+        del busy, killed, client, server
         assert children() == before[1]
         assert threading.active_count() == before[2]
-    # What the watch accepted is closed by now as well.
-    assert open_files() <= before[0]
+    await passes()
+    assert open_files() == before[0]
 
 
 async def test_closing_kills_what_runs() -> None:
@@ -433,7 +453,7 @@ def test_streams_are_refused(service: type) -> None:
 
 def test_coroutines_are_refused() -> None:
     """A worker has no loop."""
-    with pytest.raises(ConfigurationError, match="plain `def`"):
+    with pytest.raises(ConfigurationError, match="cannot run in a process"):
         framerpc.Server(Waits())
 
 
