@@ -14,6 +14,7 @@ import io
 import sys
 import threading
 from collections.abc import Generator
+from typing import Any, cast
 
 import framerpc
 import framerpc.sync
@@ -102,8 +103,9 @@ def main() -> int:
     parser.add_argument("--url", default=ADDRESS, help=f"the server ({ADDRESS})")
     parser.add_argument("--serve", action="store_true", help="only serve, until a signal comes")
     options = parser.parse_args()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may not know every letter
+    stdout: Any = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        cast("Any", stdout).reconfigure(errors="replace")  # a terminal may not know every letter
     try:
         if options.serve:
             _server().run(options.url, ready=lambda server: print(server.url, flush=True))

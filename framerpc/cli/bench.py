@@ -10,16 +10,18 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import framerpc
-from framerpc.cli.common import add_client_options, connected, run, seconds
+from framerpc.cli.common import add_client_options, connected, is_list, run, seconds
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import argparse
 
+    from framerpc.cli.common import Commands
+
 __all__ = ["add_parser"]
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "bench",
@@ -47,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--connections", type=int, default=1, metavar="N", help="connections to share them (1)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=lambda options: run(_bench(options)))
+    parser.set_defaults(run=_run)
 
 
 class _Tally:
@@ -59,10 +61,14 @@ class _Tally:
         self.first_error = ""
 
 
+def _run(options: argparse.Namespace) -> int:
+    return run(_bench(options))
+
+
 async def _bench(options: argparse.Namespace) -> int:
     args = _read_args(options.args)
-    if options.in_flight < 1 or options.connections < 1:
-        raise ConfigurationError("--in-flight and --connections must be above 0")
+    if options.in_flight < 1 or options.connections < 1 or not options.seconds:
+        raise ConfigurationError("--in-flight, --connections and --seconds must be above 0")
     tally = _Tally()
     async with AsyncExitStack() as stack:
         clients = [
@@ -84,10 +90,10 @@ async def _bench(options: argparse.Namespace) -> int:
 
 def _read_args(text: str) -> list[Any]:
     try:
-        args = json.loads(text)
+        args: Any = json.loads(text)
     except ValueError as exc:
         raise ConfigurationError(f"--args is not JSON: {exc}") from exc
-    if not isinstance(args, list):
+    if not is_list(args):
         raise ConfigurationError(f"--args must be a JSON array such as [1, 2], got {text}")
     return args
 

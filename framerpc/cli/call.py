@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import framerpc
-from framerpc.cli.common import add_client_options, connected, parse_arguments, render, run
+from framerpc.cli.common import add_client_options, connected, is_list, parse_arguments, render, run
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from framerpc.cli.common import Commands
 
 __all__ = ["add_parser"]
 
@@ -26,12 +28,12 @@ examples:
   framerpc call tcp://127.0.0.1:7000 Greeter/greet Ada excited=true
   framerpc call tcp://127.0.0.1:7000 add 2 b=3
   framerpc call tcp://127.0.0.1:7000 find '{"name": "Ada"}' limit=10
-  framerpc call tcp://127.0.0.1:7000 text/upper '"2"'      the text 2, not the number
-  framerpc call tcp://127.0.0.1:7000 total '[1, 2, 3]'     a stream: its items
+  framerpc call tcp://127.0.0.1:7000 upper '"2"'      the text, no number
+  framerpc call tcp://127.0.0.1:7000 total '[1, 2]'   a stream's items
 """
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "call",
@@ -44,7 +46,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("method", metavar="METHOD", help="for example Greeter/greet")
     parser.add_argument("arguments", metavar="ARGUMENT", nargs="*", help="a value, or NAME=VALUE")
     parser.add_argument("--notify", action="store_true", help="do not wait for an answer")
-    parser.set_defaults(run=lambda options: run(_call(options)))
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    return run(_call(options))
 
 
 async def _call(options: argparse.Namespace) -> int:
@@ -70,7 +76,8 @@ async def _described(client: framerpc.Client, name: str) -> dict[str, Any]:
         described: dict[str, Any] = await client.call("framerpc/describe")
     except framerpc.MethodNotFound:
         return {}  # a server of another make
-    return next((method for method in described["methods"] if method["name"] == name), {})
+    nothing: dict[str, Any] = {}
+    return next((method for method in described["methods"] if method["name"] == name), nothing)
 
 
 def _with_streams(
@@ -89,12 +96,11 @@ def _with_streams(
 
 
 def _stream(name: str, value: Any) -> AsyncIterator[Any]:
-    if not isinstance(value, list):
+    if not is_list(value):
         raise ConfigurationError(f"{name} is a stream: give its items as a JSON array")
-    items: list[Any] = value
 
     async def each() -> AsyncIterator[Any]:
-        for item in items:
+        for item in value:
             yield item
 
     return each()

@@ -16,18 +16,20 @@ import ssl
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 
 import framerpc
 from framerpc.adapters.uvloop import run as run_loop
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Coroutine
 
 __all__ = [
+    "Commands",
     "add_client_options",
     "connected",
+    "is_list",
     "load_certificate",
     "parse_arguments",
     "parse_value",
@@ -38,6 +40,10 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+# argparse has no public name for what `add_subparsers` returns.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+"""Where a subcommand adds its parser."""
 
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
@@ -148,8 +154,8 @@ def seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
 
 
@@ -202,21 +208,28 @@ def render(value: Any) -> str:
 
 
 def _with_text_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        mapping: dict[Any, Any] = value
-        pairs = mapping.items()
+    if _is_map(value):
+        pairs = value.items()
         return {
             key if isinstance(key, (str, int, float)) else str(key): _with_text_keys(each)
             for key, each in pairs
         }
-    if isinstance(value, (list, tuple)):
-        items: Sequence[Any] = value
-        return [_with_text_keys(each) for each in items]
+    if is_list(value):
+        return [_with_text_keys(each) for each in value]
     return value
 
 
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Return whether a value is what JSON calls an array."""
+    return isinstance(value, list)
+
+
+def _is_map(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
 def _as_json(value: Any) -> Any:
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()

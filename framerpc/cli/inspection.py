@@ -12,10 +12,12 @@ from framerpc.cli.common import add_client_options, connected, run
 if TYPE_CHECKING:
     import argparse
 
+    from framerpc.cli.common import Commands
+
 __all__ = ["add_parser"]
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "inspect",
@@ -25,7 +27,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_client_options(parser)
     parser.add_argument("--json", action="store_true", help="print the whole description as JSON")
     parser.add_argument("--all", action="store_true", help="the built-in methods as well")
-    parser.set_defaults(run=lambda options: run(_inspect(options)))
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    return run(_inspect(options))
 
 
 async def _inspect(options: argparse.Namespace) -> int:

@@ -69,9 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; those of the process if None.
     """
     options = _parser().parse_args(arguments)
+    verbose: int = options.verbose
     levels = [logging.WARNING, logging.INFO, logging.DEBUG]
     logging.basicConfig(
-        level=levels[min(options.verbose, 2)],
+        level=levels[min(verbose, 2)],
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from framerpc.cli.common import Commands
     from framerpc.server.peers import Credentials
 
 __all__ = ["add_parser"]
@@ -29,7 +30,7 @@ _DEFAULT_URL: Final = "tcp://127.0.0.1:7000"
 _logger: Final = logging.getLogger("framerpc.cli")
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "serve",

@@ -137,6 +137,17 @@ class Channel:
             raise ConnectionFailed(self._endpoints(), 1, "the last connection did not last")
         connection = self._connection = await self._dial_once()
         self._notify()
+        timeout = self._options.limits.handshake_timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await self._welcome(connection)
+        except TimeoutError:
+            cause = f"connected, but not welcomed within {timeout:.3g} s"
+            connection.close(CloseCode.HANDSHAKE_TIMEOUT, cause)
+            raise ConnectionFailed(self._endpoints(), 1, cause) from None
+
+    async def _welcome(self, connection: Connection) -> None:
+        """Wait until the server has welcomed us on this connection."""
         while self.state is not State.READY:
             if self._connection is not connection:
                 raise self._refusal or ConnectionFailed(self._endpoints(), 1, self._cause)
@@ -161,7 +172,7 @@ class Channel:
                 problem = error
                 if error.final:
                     break
-        assert problem is not None  # noqa: S101 - there is at least one address
+        assert problem is not None
         raise problem
 
     async def _dial_address(self, address: Address, greeting: Greeting) -> Connection:
@@ -195,7 +206,7 @@ class Channel:
         return await asked if inspect.isawaitable(asked) else asked
 
     def _dial_failed(self, attempts: int, error: BaseException) -> None:
-        assert isinstance(error, ConnectionFailed)  # noqa: S101 - nothing else is tried again
+        assert isinstance(error, ConnectionFailed)
         self._failure = ConnectionFailed(error.endpoint, attempts, error.cause)
         _logger.info("! %s", self._failure)
 
@@ -289,7 +300,7 @@ class Channel:
         if context.streams:
             assert call.reader is not None  # a stream was asked for
             return Stream(Answer(context, call.reader, parent))
-        assert call.future is not None  # noqa: S101 - no stream was asked for
+        assert call.future is not None
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -356,7 +367,7 @@ class Channel:
         task = self._loop.create_task(upload(connection, call, body.items))
         self._uploads.add(task)
         task.add_done_callback(self._uploads.discard)
-        assert call.writer is not None  # noqa: S101 - it was asked for
+        assert call.writer is not None
         call.writer.on_stop = task.cancel
 
     # ---------------------------------------------------- acceptor of the connection

@@ -100,21 +100,28 @@ def _declared(details: dict[str, Any]) -> CallError:
         fields = None
     if not isinstance(fields, dict):
         return RemoteError(f"the server raised {name}", name=name)
-    shown = ", ".join(f"{key}={value!r}" for key, value in cast("dict[str, Any]", fields).items())
+    fields = cast("dict[str, Any]", fields)
+    shown = ", ".join(f"{key}={value!r}" for key, value in fields.items())
     return RemoteError(f"the server raised {name}({shown})", name=name, fields=fields)
 
 
 def _where(details: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    stations: Any = details.get("where")
-    if not isinstance(stations, list):
+    told: object = details.get("where")
+    if not isinstance(told, list):
         return ()
-    return tuple(
-        (str(station[0])[:200], float(station[1]) / 1000)
-        for station in stations[:_MOST_STATIONS]
-        if isinstance(station, list)
-        and len(station) == 2  # noqa: PLR2004 - name and milliseconds
-        and isinstance(station[1], (int, float))
-    )
+    stations = map(_station, cast("list[object]", told)[:_MOST_STATIONS])
+    return tuple(station for station in stations if station is not None)
+
+
+def _station(told: object) -> tuple[str, float] | None:
+    """Return a name and seconds, or None if the server sent something else."""
+    pair = cast("list[object]", told) if isinstance(told, list) else []
+    if len(pair) != 2:  # noqa: PLR2004 - name and milliseconds
+        return None
+    name, spent = pair
+    if not isinstance(name, str) or not isinstance(spent, (int, float)):
+        return None
+    return name[:200], spent / 1000
 
 
 _MOST_STATIONS: Final = 64

@@ -64,10 +64,10 @@ def _proxy(spec: MethodSpec) -> Callable[..., Any]:
     """Return the method of a stub for one method of the service."""
 
     def stream(self: _Stub, *args: Any, **kwargs: Any) -> Any:
-        return self._client.stream_spec(spec, args, kwargs)
+        return self._client.stream_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
 
     def call(self: _Stub, *args: Any, **kwargs: Any) -> Any:
-        return self._client.call_spec(spec, args, kwargs)
+        return self._client.call_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
 
     proxy: Any = stream if spec.streams_out else call
     proxy.__name__ = proxy.__qualname__ = spec.attribute

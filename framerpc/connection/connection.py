@@ -160,7 +160,12 @@ class Connection(Answering, asyncio.BufferedProtocol):
         self._backlog: deque[Event] | None = None
         self._turns = Turns(loop)
         self._keepalive = KeepaliveTimer(
-            loop, keepalive, limits.max_pings, self._ping, self._silent
+            loop,
+            keepalive,
+            limits.max_pings,
+            lambda: self.outbox.taken,
+            self._ping,
+            self._silent,
         )
         self._writes = WriteWatch(loop, self.outbox, limits.write_timeout, self._stuck)
         self._cut: asyncio.TimerHandle | None = None  # ends what does not end by itself
@@ -300,14 +305,14 @@ class Connection(Answering, asyncio.BufferedProtocol):
                 self._transport.resume_reading()
 
     def _on_hello(self, _hello: Hello) -> None:
-        assert self.wire.greeting is not None  # noqa: S101 - the wire parsed it just now
+        assert self.wire.greeting is not None
         if self._transport is not None:
             self._transport.pause_reading()  # until we know who this is
         self._acceptor.greeted(self, self.wire.greeting)
 
     def _on_welcome(self, _welcome: Welcome) -> None:
         reply = self.wire.reply
-        assert reply is not None  # noqa: S101 - the wire parsed it just now
+        assert reply is not None
         self._keepalive.start(reply.ping_ms / 1000)
         _logger.debug("= %s: ready, %s", self.endpoint, reply.agent)
         self._turns.all()
@@ -387,7 +392,9 @@ class Connection(Answering, asyncio.BufferedProtocol):
 
     def _on_violation(self, violation: Violation) -> None:
         error = violation.error
-        self._cause = (f"the peer broke the protocol: {error}", "maybe")
+        # Who speaks another version has not understood any call.
+        executed: Executed = "no" if error.close_code is CloseCode.VERSION else "maybe"
+        self._cause = (f"the peer broke the protocol: {error}", executed)
         _logger.warning("! %s: %s", self.endpoint, error)
         self._acceptor.violated(self, error)
         self._send_close(error.close_code, str(error))
@@ -396,7 +403,7 @@ class Connection(Answering, asyncio.BufferedProtocol):
         """Let the client in, and take what it sent early."""
         if self._transport is None or self.wire.state is not ConnectionState.WAITING:
             return
-        assert self.wire.greeting is not None  # noqa: S101 - WAITING follows it
+        assert self.wire.greeting is not None
         self.outbox.send(self.wire.welcome(reply))
         self._keepalive.start(self.wire.greeting.ping_ms / 1000)
         events = self.wire.resume()

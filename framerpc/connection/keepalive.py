@@ -1,7 +1,8 @@
 """Liveness of one connection: ask a silent peer, and give it up if it stays silent.
 
 One timer a connection, and it fires at most once an interval: while bytes arrive, they are only
-noted. Any byte counts, not only a PONG: a peer in the middle of a long body is alive.
+noted. Any byte counts, not only a PONG: a peer in the middle of a long body is alive. So is one
+that takes what we send: on a slow link our PING stands behind a long body of ours.
 
 Spec: protocol.md, "Liveness".
 """
@@ -21,6 +22,9 @@ __all__ = ["KeepaliveTimer"]
 _SHORTEST: Final = 0.1
 """Seconds that a peer may wish for at least: its greeting must not keep our timer busy."""
 
+_LATE: Final = 0.1
+"""Seconds by which a timer is late only if the loop was blocked: busy is not dead."""
+
 
 class KeepaliveTimer:
     """Watches over the silence of one connection.
@@ -29,6 +33,7 @@ class KeepaliveTimer:
         loop: The connection's event loop.
         options: Interval and timeout, in seconds.
         most: PINGs and PONGs accepted from the peer within one interval.
+        taken: Returns a number that grows as long as the peer takes what we send.
         ping: Called to send a PING.
         silent: Called once with the seconds of silence when the peer is given up.
 
@@ -39,11 +44,14 @@ class KeepaliveTimer:
 
     __slots__ = (
         "_count",
+        "_due",
+        "_had_taken",
         "_interval",
         "_loop",
         "_most",
         "_ping",
         "_silent",
+        "_taken",
         "_timeout",
         "_timer",
         "heard",
@@ -55,6 +63,7 @@ class KeepaliveTimer:
         loop: asyncio.AbstractEventLoop,
         options: Keepalive,
         most: int,
+        taken: Callable[[], int],
         ping: Callable[[], None],
         silent: Callable[[float], None],
     ) -> None:
@@ -64,16 +73,20 @@ class KeepaliveTimer:
         self._interval = options.interval
         self._timeout = options.timeout
         self._most = most
+        self._taken = taken
+        self._had_taken = 0  # when we looked last
         self._ping = ping
         self._silent = silent
         self._timer: asyncio.TimerHandle | None = None
         self._count = 0
+        self._due = 0.0  # when the timer should fire
 
     def start(self, agreed_interval: float) -> None:
         """Begin to watch; `agreed_interval` is the peer's wish, the smaller one holds."""
         self._interval = min(self._interval, max(agreed_interval, _SHORTEST))
         self.heard = self._loop.time()
-        self._timer = self._loop.call_later(self._interval, self._look)
+        self._due = self.heard + self._interval
+        self._timer = self._loop.call_at(self._due, self._look)
 
     def stop(self) -> None:
         """Stop watching."""
@@ -95,9 +108,15 @@ class KeepaliveTimer:
         elif not self.overdue:
             self.overdue = True
             self._ping()
+            self._had_taken = self._taken()
+            due = now + self._timeout
+        elif now - self._due > _LATE or self._taken() > self._had_taken:
+            # We had no turn ourselves, and what came meanwhile may still be unread; or it reads.
+            self._had_taken = self._taken()
             due = now + self._timeout
         else:
             # Overdue, and nothing since the PING: a byte would have moved `heard`.
             self._silent(now - self.heard)
             return
+        self._due = due
         self._timer = self._loop.call_at(due, self._look)

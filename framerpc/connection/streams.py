@@ -158,7 +158,7 @@ class StreamEnds:
             self._timer = self.loop.call_later(self._idle, self._look)
 
     def _look(self) -> None:
-        assert self._idle is not None  # noqa: S101 - `watch` starts no timer without it
+        assert self._idle is not None
         self._timer = None
         now = self.loop.time()
         oldest = float("inf")

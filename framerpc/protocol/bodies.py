@@ -1,14 +1,16 @@
 """Bodies that arrive in parts: one buffer for each, filled piece by piece, within limits.
 
-An announced size is a claim. Nothing is allocated for it before the first part, and then at
-most sixteen times what has really arrived, so that a claim costs its author about as much as
-it costs us. The sum of all claims has a limit as well.
+An announced size is a claim, and costs nothing before the first part. A long body then gets its
+whole address space, but memory only where bytes have arrived: the system maps a page when it is
+first written, so it is never copied to make room. A shorter one gets at most sixteen times what
+has arrived. The sum of all claims has a limit as well.
 
 Spec: protocol.md, "Bodies in parts".
 """
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from framerpc.errors import CloseCode, RemoteProtocolError, Status
@@ -22,6 +24,9 @@ __all__ = ["Announcement", "IncomingBodies", "IncomingBody", "PlacedPart", "pars
 
 Announcement: TypeAlias = Request | Response | Item | Notify
 """A frame that may announce a body."""
+
+_MAPPED: Final = 1 << 20
+"""Bytes from which on a body gets a mapping of its own; below, the allocator is cheaper."""
 
 _GROWTH: Final = 16
 """Bytes allocated for a byte that arrived: a first part of 64 KiB makes room for 1 MiB."""
@@ -46,15 +51,14 @@ class IncomingBody:
         keep: False to count the bytes only, because the body was refused.
     """
 
-    __slots__ = ("_room", "_view", "frame", "keep", "received", "size")
+    __slots__ = ("_room", "frame", "keep", "received", "size")
 
     def __init__(self, frame: Announcement, size: int, *, keep: bool = True) -> None:
         self.frame = frame
         self.size = size
         self.keep = keep
         self.received = 0
-        self._room = bytearray()
-        self._view = memoryview(self._room)
+        self._room = memoryview(b"")
 
     @property
     def complete(self) -> bool:
@@ -78,13 +82,14 @@ class IncomingBody:
             return None
         if end > len(self._room):
             self._grow(end)
-        return self._view[self.received : end]
+        return self._room[self.received : end]
 
     def _grow(self, at_least: int) -> None:
-        room = bytearray(min(self.size, _GROWTH * at_least))
-        room[: self.received] = self._view[: self.received]
+        room = _map(self.size) if self.size >= _MAPPED and not self._room else None
+        if room is None:
+            room = memoryview(bytearray(min(self.size, _GROWTH * at_least)))
+        room[: self.received] = self._room[: self.received]
         self._room = room
-        self._view = memoryview(room)
 
     def add(self, chunk: bytes | memoryview) -> None:
         """Take one part that is here as a whole."""
@@ -93,9 +98,19 @@ class IncomingBody:
             place[:] = chunk
         self.received += len(chunk)
 
-    def take(self) -> bytearray:
+    def take(self) -> memoryview:
         """Return the complete body."""
         return self._room
+
+
+def _map(size: int) -> memoryview | None:
+    """Return room for a long body without touching its memory; None if the system refuses."""
+    try:
+        if hasattr(mmap, "MAP_PRIVATE"):
+            return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        return memoryview(mmap.mmap(-1, size))  # Windows
+    except OSError:
+        return None
 
 
 class PlacedPart:

@@ -91,7 +91,7 @@ class _Frame(msgspec.Struct, array_like=True, gc=False):
 
 def _short(value: object) -> str:
     """Show the size of bytes and the keys of a map: their contents may be secrets."""
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes | bytearray) or type(value) is memoryview:
         return f"<{len(value)} bytes>"
     if isinstance(value, dict):
         value = list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -94,7 +94,7 @@ class Dispatcher:
 def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
     """Return the Handler of a method that runs on the loop and has one result."""
     decode = spec.decode_arguments
-    waits = inspect.iscoroutinefunction(function)  # not with `run="loop"` on a plain `def`
+    waits = _is_async(function)  # not with `run="loop"` on a plain `def`
 
     async def handle(context: CallContext, body: Body) -> Body:
         if isinstance(body, Stream):
@@ -108,6 +108,12 @@ def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
         return _encoded(spec, result)
 
     return handle
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Return whether calling it makes a coroutine: an `async def`, or an object with one."""
+    call: object = getattr(function, "__call__", None)  # noqa: B004 - it is callable for sure
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:

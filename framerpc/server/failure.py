@@ -72,7 +72,7 @@ class Failure:
     def unpacked(cls, fields: list[Any]) -> Failure:
         """Return the failure that `packed` took apart."""
         status, executed, detail, details = fields
-        return cls(Status(status), EXECUTED[executed], detail, details)
+        return cls(Status(status), EXECUTED[int(executed)], detail, details)
 
 
 class WorkerFailed(FrameRPCError):

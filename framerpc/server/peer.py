@@ -264,7 +264,8 @@ class Peer:
         if pairs is None:
             return None
         if not isinstance(pairs, dict) or not all(
-            isinstance(key, str) and isinstance(value, str) for key, value in pairs.items()
+            isinstance(key, str) and isinstance(value, str)
+            for key, value in cast("dict[object, object]", pairs).items()
         ):
             return Failure(Status.INVALID_ARGUMENT, "no", "metadata must be pairs of strings")
         size = sum(

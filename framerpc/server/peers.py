@@ -174,7 +174,7 @@ class Peers:
 
     async def _decide(self, peer: Peer, greeting: Greeting) -> None:
         """Ask the application who this is. Whatever it raises is a refusal."""
-        assert self._authenticate is not None  # noqa: S101 - the caller looked
+        assert self._authenticate is not None
         connection = peer.connection
         try:
             identity = self._authenticate(self._credentials(connection, greeting))

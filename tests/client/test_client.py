@@ -414,7 +414,7 @@ FORK = """
 def test_forked_child_is_told_and_leaves_the_connection_alone(how: str) -> None:
     """In a forked child a call fails at once; the parent's connection works on."""
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORK), how],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(FORK), how],
         capture_output=True,
         text=True,
         timeout=20,
@@ -432,3 +432,26 @@ async def test_failing_state_callback_harms_nobody() -> None:
 
     async with pair(framerpc.Server(Work()), on_state=broken) as client:
         assert await client.call("Work/echo", 1) == 1
+
+
+@virtual_time
+async def test_connection_refused_before_the_welcome_runs_the_call_once() -> None:
+    """A call sent early to a server that is full waits until there is room."""
+    work = Work()
+    server = framerpc.Server(work, limits=Limits(max_connections=1))
+    async with pair(server) as first, framerpc.connect("memory://work") as second:
+        call = asyncio.create_task(second.call(Work.sleep, 0))
+        await asyncio.sleep(3)
+        await first.close()
+        assert await call == 0
+        assert work.started == 1
+
+
+@virtual_time
+async def test_client_that_is_dropped_by_the_test_dials_again() -> None:
+    """`drop_connections` is a fault made to order."""
+    server = framerpc.Server(Work())
+    async with pair(server) as client:
+        await client.drop_connections()
+        assert await client.call("Work/echo", 1) == 1
+        assert server.statistics()["connections"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tracemalloc
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_body_is_put_together_in_order() -> None:
         assert not body.complete
         body.add(chunk)
     assert body.complete
-    assert body.take() == b"abcdef"
+    assert bytes(body.take()) == b"abcdef"
 
 
 def test_a_claim_costs_nothing_before_its_first_byte() -> None:
@@ -39,20 +40,37 @@ def test_a_claim_costs_nothing_before_its_first_byte() -> None:
 
 def test_one_byte_makes_room_for_sixteen() -> None:
     """What is allocated is in proportion to what arrived."""
-    body = IncomingBody(Response(1, MIB), MIB)
+    body = IncomingBody(Response(1, MIB - 1), MIB - 1)
     body.add(b"x")
     assert len(body.take()) == 16
 
 
-def test_an_honest_body_is_copied_about_once() -> None:
-    """The first part of 64 KiB makes room for 1 MiB, the next step for 16 MiB."""
+def test_a_long_body_is_written_once_where_it_stays() -> None:
+    """It gets all its address space with the first part, and is never copied to make room."""
+    body = IncomingBody(Response(1, 16 * MIB), 16 * MIB)
+    body.add(bytes(64 * KIB))
+    place = body.take().obj
+    assert len(body.take()) == 16 * MIB
+    for _ in range(255):
+        body.add(bytes(64 * KIB))
+    assert body.complete
+    assert body.take().obj is place
+
+
+def test_a_long_body_grows_where_the_system_maps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine out of address space takes it like a short one, in steps of sixteen."""
+
+    def refuse(*_args: object, **_named: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
     body = IncomingBody(Response(1, 16 * MIB), 16 * MIB)
     rooms = set[int]()
     for _ in range(256):
-        body.add(bytes(64 * KIB))
+        body.add(b"x" * (64 * KIB))
         rooms.add(len(body.take()))
     assert rooms == {MIB, 16 * MIB}
-    assert body.complete
+    assert body.take() == b"x" * (16 * MIB)
 
 
 @pytest.mark.parametrize(("chunk", "text"), [(b"", "no bytes"), (b"abcde", "5 bytes or more, 4")])
@@ -69,7 +87,7 @@ def test_a_refused_body_is_counted_and_not_kept() -> None:
     body = IncomingBody(Response(1, 4), 4, keep=False)
     body.add(b"abcd")
     assert body.complete
-    assert body.take() == b""
+    assert bytes(body.take()) == b""
 
 
 def test_the_sum_of_claims_has_a_limit() -> None:

@@ -42,6 +42,12 @@ SIZES = st.sampled_from([0, 1, 100, 2000, 9000])
 INDEX = st.integers(0, 1000)
 
 
+def bytes_of(event: Request | Response | Item | Notify) -> bytes:
+    """Return the body that an event carries."""
+    assert not isinstance(event.body, int)
+    return bytes(event.body)
+
+
 class Side:
     """One side: a wire, what it has written, and bodies that leave in parts."""
 
@@ -273,17 +279,17 @@ class TwoSides(RuleBasedStateMachine):
         match event:
             case Request():
                 call = self.by_number[int(event.method)]
-                assert bytes(event.body).startswith(b"%d;" % call.number)
+                assert bytes_of(event).startswith(b"%d;" % call.number)
                 self.inc[event.id] = call
             case Notify():
-                self.notified.remove(bytes(event.body))
+                self.notified.remove(bytes_of(event))
             case Cancel():
                 # Never: an answer on its way is given up for the receipt.
                 self.give_up(event.id, Kind.RECEIPT.value, event.id, 0)
             case Item():
                 call = self.inc[event.id]
                 assert call.up.popleft() == event.body
-                call.taken_up.append(len(event.body))
+                call.taken_up.append(len(bytes_of(event)))
             case End() | Error():
                 self.inc[event.id].upload_open = False
             case _:
@@ -293,7 +299,7 @@ class TwoSides(RuleBasedStateMachine):
         match event:
             case Response():
                 call = self.out.pop(event.id)
-                assert bytes(event.body).startswith(b"%d;" % call.number)
+                assert bytes_of(event).startswith(b"%d;" % call.number)
             case Error():
                 assert event.detail == str(self.out.pop(event.id).number)
             case Receipt() | End():
@@ -301,7 +307,7 @@ class TwoSides(RuleBasedStateMachine):
             case Item():
                 call = self.out[event.id]
                 assert call.down.popleft() == event.body
-                call.taken_down.append(len(event.body))
+                call.taken_down.append(len(bytes_of(event)))
             case _:
                 assert isinstance(event, (Credit, Ping))
                 return

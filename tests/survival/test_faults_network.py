@@ -1,0 +1,328 @@
+"""What the world does to one client and one server (rows 3 to 9, 14, 21, 22, 25, 26, 29, 30)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+import framerpc
+from framerpc import ConnectionFailed, ConnectionLost, DeadlineExceeded, Keepalive, Limits
+from framerpc.codecs import packb
+from framerpc.testing import Network, ScriptedPeer, VirtualClockLoop, virtual_time
+from tests.services import Work
+from tests.survival.siege import besieged, frame, settled, trapped
+
+QUICK = Keepalive(interval=2, timeout=1)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client", None])
+@virtual_time
+async def test_dead_link_is_noticed_by_both_sides(direction: Any) -> None:
+    """Rows 3 and 14: calls end within one interval and its timeout, and service returns."""
+    with Network() as network:
+        async with besieged(keepalive=QUICK) as siege:
+            async with framerpc.connect(siege.url, keepalive=QUICK, timeout=60) as client:
+                await client.ready()
+                started = now()
+                call = asyncio.create_task(client.call("Work/sleep", 50))
+                await siege.work.entered.wait()
+                if direction is None:
+                    network.drop()
+                else:
+                    network.half_open(direction)
+                with pytest.raises((ConnectionLost, DeadlineExceeded)) as caught:
+                    await call
+                assert caught.value.executed == "maybe"
+                assert now() - started <= 2 * (2 + 1) + 0.1
+                await asyncio.sleep(10)
+                assert siege.work.finished == 0
+                network.heal()
+                await client.ready()
+                assert await client.call("Work/echo", "back") == "back"
+
+
+@virtual_time
+async def test_stalled_reader_costs_nobody_else() -> None:
+    """Row 4: while one client does not read, the others are answered at once."""
+    with Network() as network:
+        async with besieged(limits=Limits(write_timeout=3)) as siege:
+            async with framerpc.connect(siege.url, timeout=30, keepalive=QUICK) as client:
+                await client.ready()
+                link = network.link(siege.url.removeprefix("memory://")).connections[-1]
+                link.half_open("to_client")
+                calls = [client.call("Work/echo", b"x" * 60_000) for _ in range(16)]
+                waiting = asyncio.gather(*calls, return_exceptions=True)
+                for _ in range(20):
+                    await siege.answers()
+                    await asyncio.sleep(0.5)
+                await settled(lambda: siege.server.statistics()["calls_in_flight"] == 0)
+                link.heal()
+                assert all(not isinstance(e, AssertionError) for e in await waiting)
+
+
+@virtual_time
+async def test_reset_in_the_middle_ends_calls_with_a_typed_error() -> None:
+    """Row 5: calls in flight, streams and uploads all end with ConnectionLost, once."""
+
+    async def upload() -> Any:
+        while True:
+            yield 1
+            await asyncio.sleep(0.1)
+
+    with Network() as network:
+        async with besieged() as siege, framerpc.connect(siege.url) as client:
+            await client.ready()
+            ticks = client.stream("Work/ticks", 10.0)
+            assert await anext(ticks) == 0
+            calls = [
+                asyncio.create_task(client.call("Work/sleep", 60)),
+                asyncio.create_task(client.call("Work/total", upload())),
+                asyncio.ensure_future(anext(ticks)),
+            ]
+            await asyncio.sleep(1)
+            network.cut()
+            for result in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(result, ConnectionLost)
+                assert result.executed == "maybe"
+            await client.ready()
+            await siege.witness.ready()
+
+
+@virtual_time
+async def test_refused_then_up() -> None:
+    """Row 6: a client that came before its server is served as soon as that is there."""
+    async with framerpc.connect("memory://not-yet", timeout=60) as client:
+        call = asyncio.create_task(client.call("Work/echo", 1))
+        await asyncio.sleep(5)
+        assert client.state is framerpc.State.CONNECTING
+        async with framerpc.Server(Work()).listen("memory://not-yet", grace=0):
+            assert await call == 1
+
+
+@virtual_time
+async def test_connection_that_does_not_last_does_not_make_a_storm() -> None:
+    """Row 6: a server that welcomes and hangs up is dialled with pauses that grow."""
+    async with trapped(welcome=False) as trap:
+        for _ in range(6):
+            await trap.accept()
+            await asyncio.sleep(0.01)
+            trap.server.close()
+        assert now() > 0.3
+
+
+async def test_slow_name_resolution_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 7: a name that is looked up for ever ends at the deadline of the call."""
+    loop = asyncio.get_running_loop()
+    never = loop.create_future()
+
+    class Dns:
+        async def getaddrinfo(self, *_: Any, **__: Any) -> Any:
+            return await never
+
+    original = type(loop).create_connection
+
+    async def create_connection(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > 1 and args[1] == "slow.invalid":
+            await Dns().getaddrinfo()
+        return await original(loop, *args, **kwargs)
+
+    monkeypatch.setattr("framerpc.connection.dial._open", lambda *_: create_connection(0, "slow.invalid"))
+    async with framerpc.connect("tcp://slow.invalid:1", timeout=0.05) as client:
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.call("Work/echo", 1)
+        assert caught.value.executed == "no"
+
+
+@virtual_time
+async def test_wall_clock_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 8: deadlines and keepalives do not move with the wall clock."""
+    async with besieged(keepalive=QUICK) as siege:
+        call = asyncio.create_task(siege.witness.with_options(timeout=5).call("Work/sleep", 4))
+        await asyncio.sleep(1)
+        wall = time.time()
+        for jump in (3600, -3600):
+            monkeypatch.setattr(time, "time", lambda jump=jump: wall + jump)
+            await siege.answers()
+            await asyncio.sleep(1)
+        assert await call == 4
+
+
+@virtual_time
+async def test_blocked_loop_drops_nobody() -> None:
+    """Row 9: after five seconds without a turn, replies that have arrived still count."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualClockLoop)
+    async with besieged(keepalive=QUICK) as siege:
+        for _ in range(3):
+            call = asyncio.create_task(siege.witness.call("Work/echo", "x"))
+            await asyncio.sleep(0)
+            loop._virtual_time += 5  # what a `time.sleep(5)` does to the loop
+            assert await call == "x"
+        await asyncio.sleep(10)
+        assert siege.server.statistics()["connections"] == 1
+
+
+@virtual_time
+async def test_slow_link_is_not_a_dead_one() -> None:
+    """Row 21: at 1 KB/s a large call ends by its deadline, and the connection stays."""
+    with Network() as network:
+        async with besieged(keepalive=QUICK, limits=Limits(write_timeout=5)) as siege:
+            network.slow_reader(1000)
+            network.delay(0.3)
+            large = siege.witness.with_options(timeout=100)
+            with pytest.raises(DeadlineExceeded):
+                await large.call("Work/echo", b"x" * 500_000)
+            assert siege.server.statistics()["connections"] == 1
+            network.heal()
+            await asyncio.sleep(1)
+
+
+async def test_address_in_use_is_a_clean_error() -> None:
+    """Row 22: a second server at the same address says so, and leaves nothing behind."""
+    async with besieged(url="tcp://127.0.0.1:0") as siege:
+        with pytest.raises(OSError, match="cannot listen on"):
+            await framerpc.Server().start(siege.url)
+
+
+@virtual_time
+async def test_restarted_server_is_told_apart() -> None:
+    """Row 22: a server that comes back at its address has another instance."""
+    seen = []
+    async with framerpc.connect("memory://restarts", timeout=60) as client:
+        for _ in range(2):
+            async with framerpc.Server(Work()).listen("memory://restarts", grace=0):
+                assert await client.call("Work/echo", 1) == 1
+                channel = client._core.channel
+                assert channel is not None
+                assert channel.reply is not None
+                seen.append(channel.reply.instance)
+    assert seen[0] != seen[1]
+
+
+class Bad:
+    pass
+
+
+async def broken(how: str) -> Any:
+    match how:
+        case "unencodable":
+            return Bad()
+        case "cancels itself":
+            raise asyncio.CancelledError
+        case "hangs":
+            await asyncio.get_running_loop().create_future()
+        case "exits":
+            raise SystemExit(3)
+        case "interrupts":
+            raise KeyboardInterrupt
+        case "recurses":
+            return await broken("recurses")
+    raise ValueError(how)
+
+
+@pytest.mark.parametrize(
+    "how", ["raises", "unencodable", "cancels itself", "hangs", "exits", "interrupts", "recurses"]
+)
+@virtual_time
+async def test_broken_handler_ends_its_call_only(how: str) -> None:
+    """Row 25: whatever a handler does, its caller gets a typed error and the server lives."""
+    async with besieged() as siege:
+        siege.server.method(broken)
+        with pytest.raises(framerpc.FrameRPCError):
+            await siege.witness.with_options(timeout=2).call("broken", how)
+
+
+@pytest.mark.parametrize("turns", range(12))
+@virtual_time
+async def test_cancelling_anywhere_mixes_nothing_up(turns: int) -> None:
+    """Row 26: wherever a call is cancelled, later answers reach their own callers."""
+    async with besieged() as siege:
+        client = siege.witness
+        for n in range(20):
+            call = asyncio.create_task(client.call("Work/echo", f"cancelled {n}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            others = await asyncio.gather(*(client.call("Work/echo", (n, m)) for m in range(5)))
+            assert others == [[n, m] for m in range(5)]
+            await asyncio.wait([call])
+        await settled(lambda: client.statistics()["calls_in_flight"] == 0)
+
+
+@virtual_time
+async def test_cancel_is_sent_once() -> None:
+    """Row 26: however often the caller is cancelled, the server is told once."""
+    async with trapped() as trap:
+        call = await trap.call()
+        for _ in range(3):
+            call.cancel()
+            await asyncio.sleep(0)
+        await trap.server.expect([11, 1, 0])
+        trap.server.send_frame([12, 1, 0])
+        second = asyncio.create_task(trap.client.call("Work/echo", 2))
+        assert (await trap.server.receive_frame())[0] == 8
+        trap.server.send_frame([9, 3, packb(2)])
+        assert await second == 2
+
+
+@virtual_time
+async def test_idle_link_carries_a_byte_before_a_nat_forgets_it() -> None:
+    """Row 29: with the default options no minute passes without a byte."""
+    async with besieged() as siege:
+        guest = await siege.guest()
+        for _ in range(5):
+            started = now()
+            await guest.expect([5, ..., ...])
+            assert now() - started <= 25
+            guest.send(frame(6, 0, None))
+
+
+@virtual_time
+async def test_newer_peers_are_understood() -> None:
+    """Row 30: options, features and fields of a later version are ignored by both sides."""
+    later = {"features": ["teleport"], "colour": {"deep": [1]}}
+    async with besieged() as siege:
+        await siege.guest(**{**later, "versions": [1, 2, 9]})
+    async with trapped(welcome=False) as trap:
+        ready = asyncio.create_task(trap.client.ready())
+        await trap.accept(**later)
+        await ready
+        trap.server.send(frame(100, "what") + frame(6, 0, None, "more"))
+        call = await trap.call()
+        trap.server.send_frame([9, 1, packb("fine"), "more"])
+        assert await call == "fine"
+
+
+@virtual_time
+async def test_server_that_goes_silent_in_the_handshake_is_given_up() -> None:
+    """Row 3: a half-open link that dies before the welcome is dialled anew."""
+    with Network() as network:
+        async with besieged() as siege:
+            async with framerpc.connect(siege.url, timeout=100) as client:
+                await asyncio.sleep(0)
+                network.half_open("to_client")
+                call = asyncio.create_task(client.call("Work/echo", 1))
+                await asyncio.sleep(40)
+                network.heal()
+                try:
+                    assert await call == 1
+                except ConnectionLost as error:
+                    assert error.executed == "maybe"
+                await client.ready()
+
+
+async def test_failed_connect_leaves_nothing() -> None:
+    """Row 6: a port where nobody listens is a typed error that names it."""
+    async with ScriptedPeer() as nobody:
+        url = await nobody.listen("tcp://127.0.0.1:0")
+    async with framerpc.connect(url, timeout=0.2) as client:
+        with pytest.raises((DeadlineExceeded, ConnectionFailed)) as caught:
+            await client.call("Work/echo", 1)
+        assert caught.value.executed == "no"

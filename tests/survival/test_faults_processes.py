@@ -1,0 +1,214 @@
+"""Faults of whole processes, of TLS and of file descriptors (rows 1, 3, 10, 24, 32; row 1 of TLS)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import framerpc
+from framerpc import ConnectionFailed, ConnectionLost, Keepalive, Limits
+from tests.services import Work
+from tests.survival.siege import besieged, settled
+
+SERVE = """
+import framerpc
+from tests.services import Work
+framerpc.Server(Work()).run("tcp://127.0.0.1:0", ready=lambda server: print(server.url, flush=True))
+"""
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A server in a process of its own; it is killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    try:
+        yield process, (await process.stdout.readline()).decode().strip()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+async def test_killed_server_ends_calls_at_once() -> None:
+    """Row 1: `kill -9` in the middle of a call is ConnectionLost, and it may have been executed."""
+    async with served() as (process, url), framerpc.connect(url, timeout=20) as client:
+        await client.ready()
+        call = asyncio.create_task(client.call("Work/sleep", 60.0))
+        assert await client.call("Work/echo", 1) == 1
+        process.send_signal(signal.SIGKILL)
+        with pytest.raises(ConnectionLost) as caught:
+            await call
+        assert caught.value.executed == "maybe"
+        assert caught.value.retry == "idempotent"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+async def test_stopped_server_is_noticed_by_keepalive() -> None:
+    """Row 3: a server under SIGSTOP takes bytes and says nothing; the keepalive gives it up."""
+    quick = Keepalive(interval=0.2, timeout=0.2)
+    async with served() as (process, url):
+        async with framerpc.connect(url, timeout=20, keepalive=quick) as client:
+            await client.ready()
+            process.send_signal(signal.SIGSTOP)
+            with pytest.raises(ConnectionLost, match="no byte"):
+                await client.call("Work/echo", 1)
+            process.send_signal(signal.SIGCONT)
+            assert await client.call("Work/echo", 2) == 2
+
+
+EXHAUST = """
+import asyncio, logging, os, resource, socket, framerpc
+from tests.services import Work
+logging.disable()
+async def main():
+    async with framerpc.Server(Work()).listen("tcp://127.0.0.1:0", grace=0) as server:
+        async with framerpc.connect(server.url) as client:
+            await client.ready()
+            host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
+            pending = []
+            for _ in range(4):
+                sock = socket.socket(); sock.setblocking(False); pending.append(sock)
+            used = []
+            try:
+                while True: used.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError: pass
+            for sock in pending: sock.connect_ex((host, port))
+            for n in range(50):
+                assert await client.call("Work/echo", n) == n
+            for fd in used: os.close(fd)
+            for sock in pending: sock.close()
+        async with framerpc.connect(server.url, timeout=5) as client:
+            assert await client.call("Work/echo", "recovered") == "recovered"
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+asyncio.run(main())
+print("survived")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_NOFILE and /dev/null")
+def test_running_out_of_descriptors_stops_no_call() -> None:
+    """Row 10: without a free descriptor calls go on, and connections are taken afterwards."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXHAUST], check=False, capture_output=True, text=True, timeout=25,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout == "survived\n", done.stderr
+
+
+CANCELLED = """
+import asyncio, framerpc
+async def main():
+    async with framerpc.connect("tcp://127.0.0.1:%d", timeout=None) as client:
+        asyncio.get_running_loop().call_later(0.05, asyncio.current_task().cancel)
+        await client.call("Work/echo", 1)
+try:
+    asyncio.run(main())
+except asyncio.CancelledError:
+    print("cancelled")
+"""
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_program_that_ends_while_connecting_makes_no_noise(answers: bool) -> None:
+    """Row 32: neither a hang nor a word on standard error."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if answers:
+            listener.listen()
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", CANCELLED % listener.getsockname()[1]],
+            check=False, capture_output=True, text=True, timeout=20, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("cancelled\n", "")
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A certificate for localhost that signs itself, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    path = folder / name
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        f"-subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout {path} -out {path}.pem"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.pem").read_bytes())
+    return path
+
+
+def serving(path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+async def test_rotated_certificate_leaves_open_links_alone(tmp_path: Path) -> None:
+    """Row 24: new handshakes use the reloaded certificate, and who does not trust it is told."""
+    old, new = certificate(tmp_path, "old"), certificate(tmp_path, "new")
+    context = serving(old)
+    trust_old, trust_new = (ssl.create_default_context(cafile=str(path)) for path in (old, new))
+    async with framerpc.Server(Work()).listen("tls://localhost:0", tls=context, grace=0) as server:
+        async with framerpc.connect(server.url, tls=trust_old) as client:
+            assert await client.call("Work/echo", 1) == 1
+            context.load_cert_chain(new)
+            assert await client.call("Work/echo", 2) == 2
+            async with framerpc.connect(server.url, tls=trust_new) as second:
+                assert await second.call("Work/echo", 3) == 3
+            async with framerpc.connect(server.url, tls=trust_old) as third:
+                with pytest.raises(ConnectionFailed, match="certificate is not trusted") as caught:
+                    await third.call("Work/echo", 4)
+                assert caught.value.final
+
+
+async def test_silent_stranger_at_a_tls_address_is_sent_away(tmp_path: Path) -> None:
+    """Hostile row 1: the TLS handshake is bounded by the handshake timeout as well."""
+    context = serving(certificate(tmp_path, "server"))
+    server = framerpc.Server(Work(), limits=Limits(handshake_timeout=0.2))
+    async with server.listen("tls://localhost:0", tls=context, grace=0):
+        reader, writer = await asyncio.open_connection("localhost", int(server.url.rpartition(":")[2]))
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        writer.close()
+
+
+async def test_thousand_repetitions_leave_nothing() -> None:
+    """P6: connect, call and drop a thousand times; descriptors, tasks and objects stay as many."""
+    async with besieged(url="tcp://127.0.0.1:0") as siege:
+
+        async def once(n: int) -> None:
+            async with framerpc.connect(siege.url) as client:
+                assert await client.call("Work/echo", n) == n
+                if n % 3 == 0:
+                    await client.drop_connections()
+                elif n % 3 == 1:
+                    call = asyncio.create_task(client.call("Work/sleep", 60.0))
+                    await asyncio.sleep(0)
+                    call.cancel()
+
+        async def repeat(times: int) -> tuple[int, int, int]:
+            for n in range(times):
+                await once(n)
+            await settled(siege.is_calm)
+            gc.collect()
+            descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+            return descriptors, len(asyncio.all_tasks()), len(gc.get_objects())
+
+        before = await repeat(50)
+        after = await repeat(1000)
+        assert after[:2] == before[:2]
+        assert after[2] - before[2] < 500

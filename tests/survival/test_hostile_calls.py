@@ -1,0 +1,417 @@
+"""Hostile calls, streams and floods (rows 11, 17 to 31, 37, 38, 40, 42)."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import tracemalloc
+from typing import Any
+
+import msgpack
+import pytest
+
+import framerpc
+from framerpc import (
+    ConnectionLost,
+    DeadlineExceeded,
+    Keepalive,
+    Limits,
+    MessageTooLarge,
+    RemoteError,
+)
+from framerpc.codecs import packb
+from framerpc.errors import CloseCode, Status
+from framerpc.testing import Network, ScriptedPeer, virtual_time
+from tests.survival.siege import besieged, frame, request, settled, trapped
+
+EXT = msgpack.ExtType
+
+
+async def expect_error(peer: ScriptedPeer, call_id: int, status: Status) -> str:
+    _, _, _, _, detail, _ = await peer.expect([10, call_id, status, ..., ..., ...])
+    return str(detail)
+
+
+async def late_and_long() -> str:
+    await asyncio.sleep(1)
+    return "x" * 60_000
+
+
+BAD_BODIES: dict[str, bytes] = {
+    "row 11: truncated": packb(["x" * 50])[:-3],
+    "row 12: trailing bytes": packb([1]) + b"\0",
+    "row 13: 2^32-1 elements": b"\xdd\xff\xff\xff\xff",
+    "row 14: nested": b"\x91" * 60_000,
+    "row 15: 2 GB": b"\x91\xc6\x7f\xff\xff\xff",
+    "row 16: 0xC1": b"\x91\xc1",
+    "row 17: no UTF-8": b"\x91\xa2\xc3\x28",
+    "row 17: lone surrogate": b"\x91\xa3\xed\xa0\x80",
+    "row 27: no arguments": b"",
+    "row 27: neither array nor map": packb(5),
+    "row 27: missing": packb([]),
+    "row 27: too many": packb([1, 2, 3]),
+    "row 27: unknown name": packb({"what": 1}),
+    "row 27: wrongly typed": packb(["text"]),
+    "row 27: twice": packb({"": [1], "seconds": 1}),
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+@virtual_time
+async def test_bad_arguments_cost_their_call_only(body: bytes) -> None:
+    """Rows 11 to 17 and 27: the call is refused in words without a traceback; the next one works."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/sleep", body=body))
+        assert "Traceback" not in await expect_error(attacker, 1, Status.INVALID_ARGUMENT)
+        attacker.send_frame(request(1))
+        await attacker.expect([9, 1, packb(1)])
+        assert siege.work.started == 0
+
+
+@pytest.mark.parametrize(
+    "value", [EXT(5, b"x"), msgpack.Timestamp(2**40, 0), EXT(42, pickle.dumps(print))]
+)
+@virtual_time
+async def test_extensions_are_never_executed(value: Any) -> None:
+    """Rows 21 and 22: an unknown extension is an error of its call, or opaque bytes."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, body=msgpack.packb([value])))
+        kind, call_id, *_ = await attacker.receive_frame()
+        assert call_id == 1
+        assert kind in {9, 10}
+
+
+@virtual_time
+async def test_map_of_colliding_keys_is_cheap() -> None:
+    """Row 18: a hundred thousand keys of one hash are refused before a dictionary is made."""
+    prime = 2**61 - 1
+    colliding = msgpack.packb([{n * prime % 2**64: 0 for n in range(1, 8)}])
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, body=colliding))
+        assert (await attacker.receive_frame())[1] == 1
+
+
+@virtual_time
+async def test_duplicate_key_takes_the_last() -> None:
+    """Row 19: in a user's map the last one wins."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, body=b"\x91\x82\xa1a\x01\xa1a\x02"))
+        await attacker.expect([9, 1, packb({"a": 2})])
+
+
+@virtual_time
+async def test_id_in_use_closes() -> None:
+    """Row 23: two calls cannot share an id."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/sleep", 100))
+        attacker.send_frame(request(1))
+        assert "call 1" in await attacker.expect_close(CloseCode.PROTOCOL_ERROR)
+
+
+@virtual_time
+async def test_ids_are_compared_and_not_ordered() -> None:
+    """Row 24: the largest id, then the smallest, then one again that is free."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        for call_id in (2**31 - 1, 1, 2**31 - 3, 1):
+            attacker.send_frame(request(call_id))
+            await attacker.expect([9, call_id, packb(1)])
+
+
+STRANGE_NAMES = [
+    "", "Work", "Work/", "/echo", "Work/__class__", "Work/__init__", "Work/_watched", "__class__",
+    "../../etc/passwd", "Work/\u0435cho", "Work/echo ", "work/echo", "Work/echo\0", "x" * 65_536,
+    "Work/echo\r\n", "*", "%s%n", "Work/taken",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES, ids=lambda name: repr(name)[:30])
+@virtual_time
+async def test_only_registered_names_are_found(name: str) -> None:
+    """Row 26: names are looked up, not interpreted; a long one is not repeated."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, name))
+        assert len(await expect_error(attacker, 1, Status.METHOD_NOT_FOUND)) < 1000
+
+
+@virtual_time
+async def test_error_cannot_name_a_class_to_build() -> None:
+    """Row 28: what the server names is data in a RemoteError, never an import."""
+    async with trapped() as trap:
+        call = await trap.call()
+        details = {"name": "builtins.SystemExit", "fields": packb({"code": 3})}
+        trap.server.send_frame([10, 1, Status.APPLICATION, 2, "x", details])
+        with pytest.raises(RemoteError) as caught:
+            await call
+        assert caught.value.name == "builtins.SystemExit"
+        assert trap.client.state is framerpc.State.READY
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"name": 5, "fields": 5}, {"name": "x", "fields": b"\xc1"}, {"retry_after_ms": float("nan")},
+        {"retry_after_ms": -1}, {"where": [[1, "x"], 7, []]}, {"where": {"a": 1}}, {"size": "x"},
+        {"error_id": 4, "traceback": [1]},
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("status", [*range(14), 99, 2**53 - 1])
+@virtual_time
+async def test_strange_error_is_a_typed_error(status: int, details: dict[str, Any]) -> None:
+    """Row 42: whatever an ERROR says, the call ends with one of our exceptions."""
+    async with trapped() as trap:
+        call = await trap.call()
+        trap.server.send_frame([10, 1, status, 1, "x", details])
+        with pytest.raises(framerpc.FrameRPCError):
+            await call
+        assert trap.client.state is framerpc.State.READY
+
+
+@virtual_time
+async def test_calls_over_the_limit_are_refused_not_queued() -> None:
+    """Row 29: the limit of calls in flight is kept, and the refusal says which it is."""
+    async with besieged(limits=Limits(max_calls=4)) as siege:
+        attacker = await siege.guest()
+        attacker.send(b"".join(frame(*request(n, "Work/sleep", 3)) for n in range(1, 41, 2)))
+        for n in range(9, 41, 2):
+            assert "max_calls" in await expect_error(attacker, n, Status.RESOURCE_EXHAUSTED)
+        assert siege.work.started == 4
+        answers = [await attacker.expect([9, ..., packb(3.0)]) for _ in range(4)]
+        assert sorted(answer[1] for answer in answers) == [1, 3, 5, 7]
+
+
+@virtual_time
+async def test_ping_flood_closes() -> None:
+    """Row 30: a few pings are answered, then the connection is over, and nothing else is done."""
+    async with besieged(limits=Limits(max_pings=16)) as siege:
+        attacker = await siege.guest()
+        attacker.send(frame(5, 1, None) * 1000 + frame(*request(1, "Work/sleep", 1)))
+        for _ in range(16):
+            await attacker.expect([6, 1, ...])
+        assert await attacker.expect_close(CloseCode.FLOOD) == "too many pings"
+        assert siege.work.started == 0
+
+
+@virtual_time
+async def test_pong_flood_closes() -> None:
+    """Row 30: pongs that nobody asked for are bounded as well."""
+    async with besieged(limits=Limits(max_pings=16)) as siege:
+        attacker = await siege.guest()
+        attacker.send(frame(6, 1, None) * 1000)
+        assert await attacker.expect_close(CloseCode.FLOOD) == "too many pongs"
+
+
+@virtual_time
+async def test_ping_flood_of_a_server_closes() -> None:
+    """Row 42: a client does not answer for ever either."""
+    async with trapped(limits=Limits(max_pings=4)) as trap:
+        trap.server.send(frame(5, 1, None) * 5)
+        for _ in range(4):
+            await trap.server.expect([6, 1, ...])
+        await trap.closes(CloseCode.FLOOD)
+        await trap.recovers()
+
+
+@virtual_time
+async def test_wish_for_many_pings_is_not_granted() -> None:
+    """Row 30: a greeting that asks for a ping each millisecond does not keep a timer busy."""
+    async with besieged() as siege:
+        attacker = await siege.guest(ping_ms=1)
+        started = asyncio.get_running_loop().time()
+        await attacker.expect([5, ..., ...])
+        assert asyncio.get_running_loop().time() - started >= 0.1
+
+
+@virtual_time
+async def test_credit_over_the_limit_closes() -> None:
+    """Row 31: credit cannot overflow."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/ticks", 100, flags=1))
+        attacker.send(frame(15, 1, 2**31 - 1))
+        await attacker.receive_frame()
+        assert "credit" in await attacker.expect_close(CloseCode.PROTOCOL_ERROR)
+
+
+@virtual_time
+async def test_item_without_credit_closes() -> None:
+    """Row 31: a window is a promise; who sends beyond it is closed."""
+    async with besieged(limits=Limits(stream_window=1024)) as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/first", None, flags=2, body=packb([None])))
+        attacker.send(frame(13, 1, packb(b"x" * 900)) * 10)
+        while (received := await attacker.receive_frame())[0] != 3:
+            pass
+        assert received[1] == CloseCode.PROTOCOL_ERROR
+
+
+@virtual_time
+async def test_client_that_never_reads_is_closed_at_the_write_timeout() -> None:
+    """Row 37: it holds no more than its calls' answers, and no longer than the timeout."""
+    async with besieged(limits=Limits(write_timeout=3, max_calls=64)) as siege:
+        attacker = await siege.guest()
+        attacker.transport.pause_reading()
+        body = packb(["x" * 60_000])
+        for n in range(1, 129, 2):
+            attacker.send_frame(request(n, "Work/echo", body=body))
+        await siege.answers()
+        await asyncio.sleep(2)
+        assert siege.server.statistics()["clients"] == 2
+        await asyncio.sleep(20)  # what is queued has five more seconds to leave
+        assert siege.server.statistics()["clients"] == 1
+
+
+@virtual_time
+async def test_client_that_never_reads_is_closed_at_the_byte_cap() -> None:
+    """Row 37: what waits for one peer has a bound, whatever the time."""
+    async with besieged(limits=Limits(write_timeout=1000, max_outbox=400_000)) as siege:
+        attacker = await siege.guest()
+        siege.server.method(late_and_long)
+        attacker.transport.pause_reading()
+        for n in range(1, 129, 2):
+            attacker.send_frame(request(n, "late_and_long", body=packb([])))
+        await asyncio.sleep(20)
+        assert siege.server.statistics()["clients"] == 1
+
+
+@virtual_time
+async def test_stream_without_credit_ends() -> None:
+    """Row 38: a consumer that grants nothing holds a producer until the stream is idle."""
+    async with besieged(limits=Limits(stream_idle=4)) as siege:
+        attacker = await siege.guest(limits={"window": 1024})
+        attacker.send_frame(request(1, "Work/count", flags=1, timeout_ms=None, body=packb([99, 900])))
+        started = asyncio.get_running_loop().time()
+        while (received := await attacker.receive_frame())[0] == 13:
+            pass
+        assert received[:3] == [10, 1, Status.DEADLINE_EXCEEDED]
+        assert asyncio.get_running_loop().time() - started == pytest.approx(4, abs=0.1)
+
+
+@virtual_time
+async def test_upload_that_never_ends_is_given_up() -> None:
+    """Row 38: a handler does not wait for ever for the next item."""
+    async with besieged(limits=Limits(stream_idle=4), keepalive=Keepalive(interval=99)) as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/total", flags=2, timeout_ms=None, body=packb([None])))
+        await expect_error(attacker, 1, Status.DEADLINE_EXCEEDED)
+
+
+@virtual_time
+async def test_stream_ends_leave_nothing_to_watch() -> None:
+    """P6: ends of streams that waited once are not kept until they would have been idle."""
+    async with besieged() as siege:
+        for _ in range(50):
+            assert [n async for n in siege.witness.stream("Work/count", 5)] == list(range(5))
+        channel = siege.witness._core.channel
+        assert channel is not None
+        assert channel.connection is not None
+        assert not channel.connection.streams._watched
+
+
+@virtual_time
+async def test_deadline_that_has_passed_starts_nothing() -> None:
+    """Row 40: a call that arrives with no time left is answered so."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/sleep", 1, timeout_ms=0))
+        await expect_error(attacker, 1, Status.DEADLINE_EXCEEDED)
+        assert siege.work.started == 0
+
+
+@virtual_time
+async def test_deadline_of_years_is_shortened() -> None:
+    """Row 40: a server honours its own longest deadline, and no longer one."""
+    async with besieged(limits=Limits(max_timeout=9)) as siege:
+        attacker = await siege.guest()
+        for timeout in (10 * 365 * 86_400_000, 2**53 - 1, None):
+            attacker.send_frame(request(1, "Work/call", timeout_ms=timeout, body=packb([])))
+            _, _, body = await attacker.expect([9, 1, ...])
+            assert msgpack.unpackb(body)["remaining"] <= 9
+
+
+@virtual_time
+async def test_answer_over_our_limit_fails_its_call_only() -> None:
+    """Row 42: a huge announced answer is an error of that call, and allocates nothing."""
+    async with trapped() as trap:
+        call = await trap.call()
+        tracemalloc.start()
+        trap.server.send_frame([9, 1, 2**53 - 1])
+        with pytest.raises(MessageTooLarge):
+            await call
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
+        await trap.server.expect([11, 1, 0])
+        assert trap.client.state is framerpc.State.READY
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(13, 1, packb(1)), frame(14, 1), frame(15, 1, 5), frame(17, 1, b"x"), frame(8, *request(2)[1:]),
+        frame(16, 2, "x", None, b""), frame(12, 1, 0),
+    ],
+    ids=repr,
+)  # fmt: skip
+@virtual_time
+async def test_frame_that_does_not_fit_its_call_closes(data: bytes) -> None:
+    """Row 42: a call in flight ends with ConnectionLost when its server breaks the rules."""
+    async with trapped() as trap:
+        call = await trap.call()
+        trap.server.send(data)
+        await trap.closes()
+        with pytest.raises(ConnectionLost):
+            await call
+        await trap.recovers()
+
+
+@virtual_time
+async def test_bad_result_fails_its_call_only() -> None:
+    """Row 42: a result that is no msgpack value is a typed error of its call."""
+    for body in (b"", b"\xc1", b"\xdd\xff\xff\xff\xff", packb(1) + b"\0", b"\x91" * 5000):
+        async with trapped() as trap:
+            call = await trap.call()
+            trap.server.send_frame([9, 1, body])
+            with pytest.raises(framerpc.FrameRPCError):
+                await call
+            assert trap.client.state is framerpc.State.READY
+
+
+@virtual_time
+async def test_frames_for_calls_that_ended_are_ignored() -> None:
+    """Row 42: what crosses with the end of a call reaches nobody."""
+    async with trapped() as trap:
+        call = await trap.call()
+        trap.server.send(frame(9, 1, packb("first")) + frame(10, 1, 9, 2, "late", None) * 99)
+        assert await call == "first"
+        second = await trap.call()
+        trap.server.send_frame([9, 3, packb("second")])
+        assert await second == "second"
+
+
+@virtual_time
+async def test_slow_reader_is_not_taken_for_a_stuck_one() -> None:
+    """Row 37: a peer that takes bytes slowly but steadily is never closed as slow."""
+    with Network() as network:
+        async with besieged(limits=Limits(write_timeout=5)) as siege:
+            network.slow_reader(10_000, direction="to_client")
+            answer = await siege.witness.with_options(timeout=200).call("Work/echo", b"x" * 600_000)
+            assert len(answer) == 600_000
+            assert siege.server.statistics()["connections"] == 1
+            network.heal()
+
+
+@virtual_time
+async def test_server_that_never_answers_ends_calls_by_their_deadline() -> None:
+    """Row 42: P1 holds, whatever the server does not do."""
+    async with trapped(keepalive=Keepalive(interval=1000)) as trap:
+        call = await trap.call()
+        with pytest.raises(DeadlineExceeded):
+            await call
+        await settled(lambda: trap.client.statistics()["calls_in_flight"] == 1)
