@@ -12,7 +12,6 @@ Spec: protocol.md, "Client writer's guide".
 from __future__ import annotations
 
 import asyncio
-import copy
 import enum
 import inspect
 import logging
@@ -21,19 +20,19 @@ from typing import TYPE_CHECKING, Final
 
 from framerpc.call import Stream, current_context
 from framerpc.client.answers import Answer, upload
+from framerpc.client.endings import again, explain
 from framerpc.client.failure import to_exception
+from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
 from framerpc.connection.connection import Connection
 from framerpc.connection.dial import dial
 from framerpc.errors import (
     CLOSE_CODES,
-    CallError,
     CloseCode,
     ConnectionFailed,
     ConnectionLost,
     DeadlineExceeded,
     FrameRPCError,
-    Status,
     Unauthenticated,
     Unavailable,
 )
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
     from framerpc.connection.addresses import Address
     from framerpc.connection.outgoing import OutgoingCall
     from framerpc.errors import RemoteProtocolError
-    from framerpc.protocol.events import Refused
-    from framerpc.protocol.frames import Cancel, Close, Error, Goaway, Notify, Outcome, Request
+    from framerpc.protocol.frames import Close, Error, Goaway, Outcome
     from framerpc.protocol.handshake import Reply
 
 __all__ = ["Channel", "State"]
@@ -65,7 +63,7 @@ class State(enum.Enum):
     CLOSED = "closed"  # by us, or refused for good
 
 
-class Channel:
+class Channel(OffersNothing):
     """The link of one client to the first of its addresses that answers.
 
     Args:
@@ -238,7 +236,7 @@ class Channel:
         """
         while self.state is not State.READY:
             if self._final is not None:
-                raise _again(self._final)
+                raise again(self._final)
             await asyncio.shield(self._changed)
 
     async def close(self) -> None:
@@ -307,7 +305,7 @@ class Channel:
             connection.calls.cancel(call)
             raise
         except DeadlineExceeded as error:
-            _explain(error, context, call)
+            explain(error, context, call)
             raise
         except ConnectionLost as error:
             if error.executed != "no" or uploads:
@@ -335,7 +333,7 @@ class Channel:
                     connection = self._connection
                     if connection is None or connection.wire.state is ConnectionState.CLOSED:
                         if self._final is not None:
-                            raise _again(self._final, context.method)
+                            raise again(self._final, context.method)
                         await asyncio.shield(self._changed)
                     elif connection.may_call(size, simple=simple):
                         return connection
@@ -432,52 +430,9 @@ class Channel:
         if self._options.on_receipt is not None:
             self._options.on_receipt(method, outcome)
 
-    def greeted(self, connection: Connection, greeting: Greeting) -> None:
-        """Never on a client."""
-
-    def request(self, connection: Connection, request: Request) -> None:
-        """Refuse: this client offers no methods."""
-        self._refuse(connection, request.id)
-
-    def notified(self, connection: Connection, notify: Notify) -> None:
-        """Ignore: this client offers no methods."""
-
-    def cancel(self, connection: Connection, cancel: Cancel) -> None:
-        """Never, as long as servers make no calls."""
-
-    def refused(self, connection: Connection, refused: Refused) -> None:
-        """Refuse: this client offers no methods."""
-        self._refuse(connection, refused.frame.id)
-
-    def _refuse(self, connection: Connection, call_id: int) -> None:
-        connection.fail(call_id, Status.METHOD_NOT_FOUND, 0, "clients offer no methods")
-
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""
-
-
-def _again(error: FrameRPCError, method: str = "") -> FrameRPCError:
-    """Return a fresh copy of a lasting error, so that tracebacks do not pile up in one."""
-    fresh = copy.copy(error)
-    fresh.__traceback__ = fresh.__cause__ = fresh.__context__ = None
-    if method and isinstance(fresh, CallError):
-        fresh.method = method
-    return fresh
-
-
-def _explain(error: DeadlineExceeded, context: CallContext, call: OutgoingCall) -> None:
-    """Complete the report of where the time went with what only we know."""
-    if error.method != context.method:
-        return
-    total = context.now() - context.arrived
-    waited = call.sent - context.arrived
-    there = sum(spent for name, spent in error.where if not name.startswith(("in its", "there")))
-    ways = (("connection", waited), ("wire", max(total - waited - there, 0.0)))
-    error.timeout = context.timeout
-    error.where = (*ways, *error.where)
-
-

@@ -65,9 +65,7 @@ class Answering:
     ) -> None:
         """End a call with an error."""
         self.wire.calls.ended(call_id)
-        self.outbox.send(
-            encode(Kind.ERROR.value, call_id, status.value, executed, detail, details)
-        )
+        self.outbox.send(encode(Kind.ERROR.value, call_id, status.value, executed, detail, details))
 
     def end_stream(self, call_id: int) -> None:
         """End a call whose answer was a stream."""

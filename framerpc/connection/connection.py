@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,6 +22,8 @@ from framerpc.connection.answering import Answering
 from framerpc.connection.keepalive import KeepaliveTimer
 from framerpc.connection.outbox import Outbox
 from framerpc.connection.outgoing import OutgoingCalls
+from framerpc.connection.routing import Routing
+from framerpc.connection.scratch import scratch
 from framerpc.connection.streams import StreamEnds
 from framerpc.connection.turns import Turns
 from framerpc.connection.writes import WriteWatch
@@ -40,7 +41,6 @@ from framerpc.protocol.frames import (
     Item,
     Kind,
     Notify,
-    Outcome,
     Ping,
     Pong,
     Receipt,
@@ -55,7 +55,6 @@ from framerpc.protocol.states import ConnectionState, Role
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framerpc.call import Buffer
     from framerpc.config import Keepalive, Limits
     from framerpc.errors import Executed
     from framerpc.protocol.handshake import Greeting, Reply
@@ -68,26 +67,8 @@ _logger = logging.getLogger("framerpc.connection")
 _EVENTS_PER_TURN: Final = 256
 """Events handled before other connections get their turn: about a millisecond of work."""
 
-_SMALL_READ: Final = 64 * 1024
-"""Bytes read at once while no long body is on its way, so that one peer cannot fill a turn."""
 
-
-class _Scratch(threading.local):
-    """One receive buffer for all connections of a thread: it is empty between two wake-ups.
-
-    256 KiB takes four parts of a long body at once; one for each connection would cost that
-    much for each.
-    """
-
-    def __init__(self) -> None:
-        self.large = memoryview(bytearray(256 * 1024))
-        self.small = self.large[:_SMALL_READ]
-
-
-_scratch: Final = _Scratch()
-
-
-class Connection(Answering, asyncio.BufferedProtocol):
+class Connection(Answering, Routing, asyncio.BufferedProtocol):
     """One live connection, on either side.
 
     Args:
@@ -155,7 +136,7 @@ class Connection(Answering, asyncio.BufferedProtocol):
         self._loop = loop
         self._greeting = greeting
         self._transport: asyncio.Transport | None = None
-        self._scratch, self._small_scratch = _scratch.large, _scratch.small
+        self._scratch, self._small_scratch = scratch.large, scratch.small
         self._target: memoryview | None = None
         self._backlog: deque[Event] | None = None
         self._turns = Turns(loop)
@@ -343,53 +324,6 @@ class Connection(Answering, asyncio.BufferedProtocol):
         if not self._keepalive.counted():
             self._give_up(CloseCode.FLOOD, "too many pongs")
 
-    def _on_request(self, request: Request) -> None:
-        self._acceptor.request(self, request)
-
-    def _on_notify(self, notify: Notify) -> None:
-        self._acceptor.notified(self, notify)
-
-    def _on_cancel(self, cancel: Cancel) -> None:
-        self._acceptor.cancel(self, cancel)
-
-    def _on_response(self, response: Response) -> None:
-        self.calls.succeed(response.id, cast("Buffer", response.body))
-        if self._turns.waiting:
-            self._turns.next()
-
-    def _on_error(self, error: Error) -> None:
-        call = self.calls.alive.get(error.id)
-        if call is not None:
-            self.calls.fail(error.id, self._acceptor.translate(error, call.method))
-            self._turns.next()
-        else:  # the caller's upload failed; the call goes on without it
-            self.streams.finish(error.id, self._acceptor.translate(error, ""))
-
-    def _on_receipt(self, receipt: Receipt) -> None:
-        outcome = Outcome(receipt.outcome)
-        method = self.calls.receipt(receipt.id)
-        self._turns.next()
-        self._acceptor.receipt(method, outcome)
-
-    def _on_item(self, item: Item) -> None:
-        self.streams.feed(item.id, cast("Buffer", item.body))
-
-    def _on_end(self, end: End) -> None:
-        if end.id in self.calls.alive:
-            self.calls.end(end.id)
-            self._turns.next()
-        else:
-            self.streams.finish(end.id)
-
-    def _on_credit(self, credit: Credit) -> None:
-        self.streams.credit(credit.id)
-
-    def _on_refused(self, refused: Refused) -> None:
-        if refused.frame.id in self.calls.alive:
-            self.calls.refused(refused)
-        else:
-            self._acceptor.refused(self, refused)
-
     def _on_violation(self, violation: Violation) -> None:
         error = violation.error
         # Who speaks another version has not understood any call.
@@ -409,8 +343,9 @@ class Connection(Answering, asyncio.BufferedProtocol):
         events = self.wire.resume()
         if events:
             self._handle(events)
-        if self._backlog is None and self._transport is not None and self.outbox.paused is None:
-            self._transport.resume_reading()
+        transport = cast("asyncio.Transport | None", self._transport)  # `_handle` may end it
+        if self._backlog is None and transport is not None and self.outbox.paused is None:
+            transport.resume_reading()
 
     # --------------------------------------------------------------- admission
 

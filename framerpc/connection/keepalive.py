@@ -43,6 +43,7 @@ class KeepaliveTimer:
     """
 
     __slots__ = (
+        "_asked",
         "_count",
         "_due",
         "_had_taken",
@@ -58,7 +59,7 @@ class KeepaliveTimer:
         "overdue",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the loop, the options, and three callbacks
         self,
         loop: asyncio.AbstractEventLoop,
         options: Keepalive,
@@ -80,6 +81,7 @@ class KeepaliveTimer:
         self._timer: asyncio.TimerHandle | None = None
         self._count = 0
         self._due = 0.0  # when the timer should fire
+        self._asked = 0.0  # when the last PING was sent
 
     def start(self, agreed_interval: float) -> None:
         """Begin to watch; `agreed_interval` is the peer's wish, the smaller one holds."""
@@ -105,8 +107,9 @@ class KeepaliveTimer:
         due = self.heard + self._interval
         if now < due:
             self.overdue = False
-        elif not self.overdue:
+        elif not self.overdue or self.heard > self._asked:
             self.overdue = True
+            self._asked = now
             self._ping()
             self._had_taken = self._taken()
             due = now + self._timeout

@@ -110,18 +110,15 @@ class Peers:
 
     # ------------------------------------------------------------------ arriving
 
-    def opened(
-        self, peer: Peer, connection: Connection, transport: asyncio.BaseTransport
-    ) -> None:
+    def opened(self, peer: Peer, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Count a stranger, or turn it away without a word."""
         server = self._server
         scheme = connection.endpoint.partition(":")[0]
         peer.address = connection.endpoint = describe_peer(transport, scheme)
         peer.host = _host(transport)
         limits = server.limits
-        if (
-            len(self.strangers) >= limits.max_unauthenticated
-            or (peer.host and self._by_host[peer.host] >= limits.max_unauthenticated_per_address)
+        if len(self.strangers) >= limits.max_unauthenticated or (
+            peer.host and self._by_host[peer.host] >= limits.max_unauthenticated_per_address
         ):
             server.counters.turned_away += 1
             connection.abort("too many strangers")
@@ -301,5 +298,3 @@ _CLOSE_GRACE: Final = 1.0
 def _host(transport: asyncio.BaseTransport) -> str:
     name: Any = transport.get_extra_info("peername")
     return str(name[0]) if isinstance(name, tuple) and name else ""
-
-

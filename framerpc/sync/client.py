@@ -6,7 +6,7 @@ Safe to share between threads: each call waits in the thread that made it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar, overload
 
 from framerpc.client.client import Client
 from framerpc.client.client import connect as connect_async
@@ -260,8 +260,10 @@ def _threaded(
     """Let plain iterators among the arguments be streams that the loop can wait for."""
 
     def threaded(value: Any) -> Any:
-        if not isinstance(value, Iterator):
-            return value
-        return ThreadedIterator(cast("Iterator[Any]", value))
+        return ThreadedIterator(value) if _is_iterator(value) else value
 
     return tuple(map(threaded, args)), {key: threaded(value) for key, value in kwargs.items()}
+
+
+def _is_iterator(value: object) -> TypeGuard[Iterator[Any]]:
+    return isinstance(value, Iterator)

@@ -91,7 +91,10 @@ def meaning(event: Event) -> Any:
             "limit": event.limit,
             "status": event.status.name,
         }
-    return [_KINDS[type(event)], *(getattr(event, name) for name in event.__struct_fields__)]
+    fields = (getattr(event, name) for name in event.__struct_fields__)
+    # A body that came in parts is a view.
+    plain = (bytes(each) if isinstance(each, memoryview) else each for each in fields)
+    return [_KINDS[type(event)], *plain]
 
 
 def _whole(wire: Wire, data: bytes) -> list[Event]:

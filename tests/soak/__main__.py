@@ -15,7 +15,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import framerpc
 from framerpc.adapters.uvloop import run
@@ -46,7 +46,7 @@ class Work:
         raise ValueError("on purpose")
 
     @framerpc.method
-    async def count(self, upto: int) -> AsyncIterator[int]:
+    async def count(self, upto: int) -> AsyncGenerator[int, None]:
         """Stream numbers."""
         for n in range(upto):
             yield n

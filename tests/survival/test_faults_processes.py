@@ -132,7 +132,7 @@ def test_program_that_ends_while_connecting_makes_no_noise(answers: bool) -> Non
         if answers:
             listener.listen()
         done = subprocess.run(
-            [sys.executable, "-X", "dev", "-c", CANCELLED % listener.getsockname()[1]],
+            [sys.executable, "-W", "always", "-c", CANCELLED % listener.getsockname()[1]],
             check=False, capture_output=True, text=True, timeout=20, cwd=Path(__file__).parents[2],
         )  # fmt: skip
     assert (done.stdout, done.stderr) == ("cancelled\n", "")
@@ -181,14 +181,16 @@ async def test_silent_stranger_at_a_tls_address_is_sent_away(tmp_path: Path) -> 
     context = serving(certificate(tmp_path, "server"))
     server = framerpc.Server(Work(), limits=Limits(handshake_timeout=0.2))
     async with server.listen("tls://localhost:0", tls=context, grace=0):
-        reader, writer = await asyncio.open_connection("localhost", int(server.url.rpartition(":")[2]))
+        reader, writer = await asyncio.open_connection(
+            "localhost", int(server.url.rpartition(":")[2])
+        )
         assert await asyncio.wait_for(reader.read(), 3) == b""
         writer.close()
 
 
 async def test_thousand_repetitions_leave_nothing() -> None:
     """P6: connect, call and drop a thousand times; descriptors, tasks and objects stay as many."""
-    async with besieged(url="tcp://127.0.0.1:0") as siege:
+    async with besieged(url="tcp://127.0.0.1:0", limits=Limits(cancel_grace=0.01)) as siege:
 
         async def once(n: int) -> None:
             async with framerpc.connect(siege.url) as client:
@@ -204,6 +206,7 @@ async def test_thousand_repetitions_leave_nothing() -> None:
             for n in range(times):
                 await once(n)
             await settled(siege.is_calm)
+            await asyncio.sleep(0.1)  # ten times the grace of what was cancelled
             gc.collect()
             descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
             return descriptors, len(asyncio.all_tasks()), len(gc.get_objects())

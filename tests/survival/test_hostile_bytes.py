@@ -51,7 +51,10 @@ TO_SERVER: dict[str, tuple[bytes, CloseCode]] = {
         for n in BAD_NUMBERS
         if n is not None
     },
-    "row 17: no UTF-8 in the method": (raw(b"\x97\x08\x01\x00\xa1\xff\x00\xc0\xc4\x00"), FRAME_ERROR),
+    "row 17: no UTF-8 in the method": (
+        raw(b"\x97\x08\x01\x00\xa1\xff\x00\xc0\xc4\x00"),
+        FRAME_ERROR,
+    ),
     "row 19: integer keys in headers": (frame(*request(1, headers={1: 2})), FRAME_ERROR),
     "row 24: an even id": (frame(*request(2)), FRAME_ERROR),
 }
@@ -86,7 +89,9 @@ async def test_client_closes_on_bytes_that_are_no_frame(data: bytes, code: Close
         await trap.recovers()
 
 
-@pytest.mark.parametrize("name", ["row 3: 4 GiB declared", "row 13: 2^32-1 elements", "row 15: bin of 2 GB"])
+@pytest.mark.parametrize(
+    "name", ["row 3: 4 GiB declared", "row 13: 2^32-1 elements", "row 15: bin of 2 GB"]
+)
 @virtual_time
 async def test_claimed_length_is_not_allocated(name: str) -> None:
     """Rows 3, 13 and 15: what is only claimed costs less than a mebibyte."""

@@ -286,7 +286,9 @@ async def test_stream_without_credit_ends() -> None:
     """Row 38: a consumer that grants nothing holds a producer until the stream is idle."""
     async with besieged(limits=Limits(stream_idle=4)) as siege:
         attacker = await siege.guest(limits={"window": 1024})
-        attacker.send_frame(request(1, "Work/count", flags=1, timeout_ms=None, body=packb([99, 900])))
+        attacker.send_frame(
+            request(1, "Work/count", flags=1, timeout_ms=None, body=packb([99, 900]))
+        )
         started = asyncio.get_running_loop().time()
         while (received := await attacker.receive_frame())[0] == 13:
             pass
