@@ -313,7 +313,7 @@ class Peer:
             result = await method.handler(call.context, body)
             if type(result) is Stream:
                 await self._send_stream(call, result)
-            else:
+            elif not call.answered:
                 self._respond(call, cast("Buffer", result))
         except asyncio.CancelledError:
             self._stopped(call)
@@ -329,17 +329,11 @@ class Peer:
             self._server.ended_call(self)
 
     def _respond(self, call: IncomingCall, body: Buffer) -> None:
-        if call.answered:
-            return
         if call.cancelled:
             self._receipt(call, Outcome.FINISHED)
             return
+        self.connection.respond(call.id, body)  # or raises MessageTooLarge
         call.answered = True
-        try:
-            self.connection.respond(call.id, body)
-        except MessageTooLarge:
-            call.answered = False
-            raise
 
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""
