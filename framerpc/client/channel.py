@@ -16,7 +16,7 @@ import enum
 import inspect
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from framerpc.call import Stream, current_context
 from framerpc.client.answers import Answer, upload
@@ -272,50 +272,64 @@ class Channel(OffersNothing):
 
         Cancelling it gives the call up on the server as well.
         """
-        uploads = isinstance(body, Stream)
+        if context.streams or type(body) is Stream:
+            return await self._handle_stream(context, body)
+        single = cast("Buffer", body)
+        while True:
+            connection = self._connection
+            if connection is None or not connection.may_call(len(single)):
+                connection = await self._admission(context, len(single), simple=True)
+            headers = {"meta": context.metadata} if context.metadata else None
+            context.peer = connection.endpoint
+            call = connection.calls.start(context.method, single, context.deadline, headers)
+            call.timeout = context.timeout
+            try:
+                return await self._answer(context, connection, call)
+            except ConnectionLost as error:
+                if error.executed != "no":
+                    raise
+                # The server refused the connection before it looked at the call.
+
+    async def _handle_stream(self, context: CallContext, body: Body) -> Body:
+        """Carry a call that sends a stream, or whose result is one."""
         head = body.head if isinstance(body, Stream) else body
-        simple = not uploads and not context.streams
-        connection = self._connection
-        if connection is None or not connection.may_call(len(head), simple=simple):
-            connection = await self._admission(context, len(head), simple)
-        parent = current_context.get(None)
-        if parent is not None and not parent.finished:
-            if parent.children is None:
-                parent.children = []
-            parent.children.append(context)
+        connection = await self._admission(context, len(head), simple=False)
         context.peer = connection.endpoint
-        call = connection.calls.start(
+        call = connection.calls.start_stream(
             context.method,
             head,
-            deadline=context.deadline,
-            headers={"meta": context.metadata} if context.metadata else None,
+            context.deadline,
+            {"meta": context.metadata} if context.metadata else None,
             wants_stream=context.streams,
-            sends_stream=uploads,
+            sends_stream=isinstance(body, Stream),
         )
         call.timeout = context.timeout
         if isinstance(body, Stream):
             self._start_upload(connection, call, body)
         if context.streams:
             assert call.reader is not None  # a stream was asked for
-            return Stream(Answer(context, call.reader, parent))
-        assert call.future is not None
+            return Stream(Answer(context, call.reader, _adopt(context)))
+        return await self._answer(context, connection, call)
+
+    async def _answer(
+        self, context: CallContext, connection: Connection, call: OutgoingCall
+    ) -> Buffer:
+        """Wait for the one answer of a call; give the call up if nobody waits any more."""
+        assert call.future is not None  # one answer was asked for
+        parent = _adopt(context)
         try:
-            return await call.future
+            answer: Buffer = await call.future
         except asyncio.CancelledError:
             connection.calls.cancel(call)
             raise
         except DeadlineExceeded as error:
             explain(error, context, call)
             raise
-        except ConnectionLost as error:
-            if error.executed != "no" or uploads:
-                raise
-            # The server refused the connection before it looked at the call.
-            return await self.handle(context, body)
         finally:
             context.finished = True
             if parent is not None and parent.children:
                 parent.children.remove(context)
+        return answer
 
     async def notify(self, context: CallContext, body: Buffer) -> None:
         """Send a one-way call as soon as there is a connection; nothing comes back."""
@@ -433,6 +447,18 @@ class Channel(OffersNothing):
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""
+
+
+def _adopt(context: CallContext) -> CallContext | None:
+    """Enter a call in the one that is being handled, if any, and return that."""
+    parent = current_context.get(None)
+    if parent is None or parent.finished:
+        return None
+    if parent.children is None:
+        parent.children = []
+    parent.children.append(context)
+    return parent
+
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "parse_address"]
 
-_EXAMPLES: Final = "tcp://127.0.0.1:7000, tls://example.org:7000, unix:///run/app.sock, memory://name"
+_EXAMPLES: Final = (
+    "tcp://127.0.0.1:7000, tls://example.org:7000, unix:///run/app.sock, memory://name"
+)
 _MAX_PORT: Final = 65_535
 _MAX_UNIX_PATH: Final = 107
 """Bytes of a Unix socket's path: Linux' sockaddr_un has 108 with the terminating zero."""

@@ -8,6 +8,7 @@ Spec: protocol.md, "Calls", "Streams" and "Bodies in parts".
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.protocol.frames import PART_SIZE, Kind, Outcome, encode
@@ -22,6 +23,9 @@ __all__ = ["Answering"]
 
 _RESPONSE: Final = Kind.RESPONSE.value
 
+_SHORT_DETAILS: Final = frozenset({"error_id", "name", "retry_after_ms"})
+"""Details of an ERROR that are never long."""
+
 
 class Answering:
     """The answering part of a `Connection`: a class of its own for the reader, not for use."""
@@ -31,29 +35,39 @@ class Answering:
     wire: Wire
     outbox: Outbox
 
-    def respond(self, call_id: int, body: Buffer) -> None:
+    def respond(self, call_id: int, body: Buffer) -> asyncio.Future[None] | None:
         """Answer a call.
+
+        Returns:
+            None if the answer has left; otherwise what to wait for: a long body leaves in parts,
+            and its call is in flight until the last one.
 
         Raises:
             MessageTooLarge: The result is over a limit; the call is still to be answered.
         """
         size = len(body)
         self.wire.check_size(size, "", "yes")
-        if size <= PART_SIZE:
-            self.wire.calls.ended(call_id)
-            frame = encode(_RESPONSE, call_id, body)
-            if self.wire.calls.alive:
-                self.outbox.send(frame)
-            else:
-                self.outbox.send_now(frame)
+        if size > PART_SIZE:
+            return self._respond_in_parts(call_id, body, size)
+        book = self.wire.calls
+        book.ended(call_id)
+        if book.alive:
+            self.outbox.send(encode(_RESPONSE, call_id, body))
         else:
-            # The id stays in use until the last part has left.
-            head = encode(_RESPONSE, call_id, size)
-            self.outbox.send_body(head, call_id, body, lambda sent: self._answered(call_id, sent))
+            self.outbox.send_now(encode(_RESPONSE, call_id, body))
+        return None
 
-    def _answered(self, call_id: int, sent: bool) -> None:  # noqa: FBT001 - a callback
-        if sent:
-            self.wire.calls.ended(call_id)
+    def _respond_in_parts(self, call_id: int, body: Buffer, size: int) -> asyncio.Future[None]:
+        left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(sent: bool) -> None:  # noqa: FBT001 - a callback
+            if sent:
+                self.wire.calls.ended(call_id)
+            if not left.done():
+                left.set_result(None)
+
+        self.outbox.send_body(encode(_RESPONSE, call_id, size), call_id, body, done)
+        return left
 
     def fail(
         self,
@@ -63,19 +77,29 @@ class Answering:
         detail: str,
         details: dict[str, Any] | None = None,
     ) -> None:
-        """End a call with an error."""
-        self.wire.calls.ended(call_id)
-        self.outbox.send(encode(Kind.ERROR.value, call_id, status.value, executed, detail, details))
+        """End a call with an error. What does not fit in a frame is left out, and said to be."""
+        self._last_frame(call_id)
+        frame = encode(Kind.ERROR.value, call_id, status.value, executed, detail, details)
+        if len(frame) > self.wire.peer.frame:
+            detail = f"{detail[:1000]} (the rest of the error is too long to send)"
+            kept = {key: (details or {})[key] for key in _SHORT_DETAILS & (details or {}).keys()}
+            frame = encode(Kind.ERROR.value, call_id, status.value, executed, detail, kept)
+        self.outbox.send(frame)
 
     def end_stream(self, call_id: int) -> None:
         """End a call whose answer was a stream."""
-        self.wire.calls.ended(call_id)
+        self._last_frame(call_id)
         self.outbox.send(encode(Kind.END.value, call_id))
 
     def receipt(self, call_id: int, outcome: Outcome) -> None:
         """End a cancelled call by telling what became of it."""
-        self.wire.calls.ended(call_id)
+        self._last_frame(call_id)
         self.outbox.send(encode(Kind.RECEIPT.value, call_id, outcome.value))
+
+    def _last_frame(self, call_id: int) -> None:
+        """Note the last frame of a call: no part of an unfinished body may follow it."""
+        self.wire.calls.ended(call_id)
+        self.outbox.drop_body(call_id)
 
     def end_upload(self, call_id: int) -> None:
         """Tell the callee that our stream is complete."""

@@ -151,5 +151,3 @@ def _remove_stale(path: Path) -> None:
                 path.unlink()
                 return
         raise OSError(errno.EADDRINUSE, f"cannot listen on unix://{path}: a server answers there")
-
-

@@ -121,49 +121,72 @@ class OutgoingCalls:
         self,
         method: str,
         body: Buffer,
-        *,
         deadline: float | None = None,
         headers: dict[str, Any] | None = None,
-        wants_stream: bool = False,
-        sends_stream: bool = False,
     ) -> OutgoingCall:
-        """Send a request.
+        """Send a request that has one answer, the call's `future`.
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
         """
-        wire = self._wire
-        size = len(body)
-        wire.check_size(size, method)
-        book = wire.calls
+        self._wire.check_size(len(body), method)
+        book = self._wire.calls
         call_id = book.new_id()
+        book.opened(call_id, 0)
         now = self._loop.time()
-        call = OutgoingCall(call_id, method, deadline, now)
-        flags = 0
-        if wants_stream or sends_stream:
-            flags = wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM
-            flags = int(flags)
+        call = OutgoingCall(call_id, method, deadline, now, self._loop.create_future())
+        self._send(call, 0, headers, body)
+        return call
+
+    def start_stream(
+        self,
+        method: str,
+        body: Buffer,
+        deadline: float | None = None,
+        headers: dict[str, Any] | None = None,
+        *,
+        wants_stream: bool = False,
+        sends_stream: bool = False,
+    ) -> OutgoingCall:
+        """Send a request whose answer is a stream, the call's `reader`, or that sends one.
+
+        Raises:
+            MessageTooLarge: The arguments are over a limit; nothing was sent.
+        """
+        self._wire.check_size(len(body), method)
+        book = self._wire.calls
+        call_id = book.new_id()
+        flags = int(wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM)
         book.opened(call_id, flags)
+        call = OutgoingCall(call_id, method, deadline, self._loop.time())
         if wants_stream:
             call.reader = self._streams.reader(call_id, lambda: self.cancel(call))
         else:
             call.future = self._loop.create_future()
         if sends_stream:
             call.writer = self._streams.writer(call_id)
-        timeout_ms = None if deadline is None else to_wire(deadline, now)
+        self._send(call, flags, headers, body)
+        return call
+
+    def _send(
+        self, call: OutgoingCall, flags: int, headers: dict[str, Any] | None, body: Buffer
+    ) -> None:
+        deadline = call.deadline
+        timeout_ms = None if deadline is None else to_wire(deadline, call.sent)
+        size = len(body)
+        frame = b""
         if size <= PART_SIZE:
-            frame = encode(_REQUEST, call_id, flags, method, timeout_ms, headers, body)
-            if self.alive:
-                self._outbox.send(frame)
-            else:
-                self._outbox.send_now(frame)
+            frame = encode(_REQUEST, call.id, flags, call.method, timeout_ms, headers, body)
+        if not frame or len(frame) > self._wire.peer.frame:  # metadata may be what is too much
+            head = encode(_REQUEST, call.id, flags, call.method, timeout_ms, headers, size)
+            self._outbox.send_body(head, call.id, body, _ignore)
+        elif self.alive:
+            self._outbox.send(frame)
         else:
-            head = encode(_REQUEST, call_id, flags, method, timeout_ms, headers, size)
-            self._outbox.send_body(head, call_id, body, _ignore)
-        self.alive[call_id] = call
+            self._outbox.send_now(frame)
+        self.alive[call.id] = call
         if deadline is not None:
             self._sweeper.add(deadline)
-        return call
 
     def notify(self, method: str, body: Buffer, headers: dict[str, Any] | None = None) -> None:
         """Send a one-way call.
@@ -174,8 +197,9 @@ class OutgoingCalls:
         size = len(body)
         self._wire.check_size(size, method)
         call_id = self._wire.calls.new_id()
-        if size <= PART_SIZE:
-            self._outbox.send(encode(_NOTIFY, call_id, method, headers, body))
+        frame = encode(_NOTIFY, call_id, method, headers, body) if size <= PART_SIZE else b""
+        if frame and len(frame) <= self._wire.peer.frame:
+            self._outbox.send(frame)
         else:
             head = encode(_NOTIFY, call_id, method, headers, size)
             self._outbox.send_body(head, call_id, body, _ignore)

@@ -7,15 +7,12 @@ Spec: protocol.md, "Framing" and "The msgpack profile".
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-import msgspec
-
+from framerpc.codecs import packb
 from framerpc.protocol.kinds import Kind
 
 __all__ = ["encode", "part_header"]
-
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def encode(*fields: Any) -> bytes:
@@ -24,9 +21,9 @@ def encode(*fields: Any) -> bytes:
     What UTF-8 cannot carry in a text (half of a surrogate pair) is written as an escape.
     """
     try:
-        payload = _encode(fields)
+        payload = packb(fields)
     except UnicodeEncodeError:
-        payload = _encode(_encodable(fields))
+        payload = packb(_encodable(fields))
     return len(payload).to_bytes(4, "big") + payload
 
 
@@ -46,5 +43,5 @@ def part_header(call_id: int, size: int) -> bytes:
         after_id = b"\xc5" + size.to_bytes(2, "big")
     else:
         after_id = b"\xc6" + size.to_bytes(4, "big")
-    start = b"\x93" + bytes((Kind.PART.value,)) + _encode(call_id) + after_id
+    start = b"\x93" + bytes((Kind.PART.value,)) + packb(call_id) + after_id
     return (len(start) + size).to_bytes(4, "big") + start

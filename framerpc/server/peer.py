@@ -17,7 +17,7 @@ import msgspec
 
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
-from framerpc.errors import Cancelled, MessageTooLarge, Status
+from framerpc.errors import Cancelled, Status
 from framerpc.protocol.frames import KNOWN_FLAGS, CancelReason, Flag, Notify, Outcome
 from framerpc.server.eager import start
 from framerpc.server.failure import Failure, describe, times
@@ -314,7 +314,9 @@ class Peer:
             if type(result) is Stream:
                 await self._send_stream(call, result)
             elif not call.answered:
-                self._respond(call, cast("Buffer", result))
+                leaving = self._respond(call, cast("Buffer", result))
+                if leaving is not None:
+                    await leaving
         except asyncio.CancelledError:
             self._stopped(call)
         except GeneratorExit:
@@ -328,12 +330,13 @@ class Peer:
                 self.connection.streams.forget(call.id)
             self._server.ended_call(self)
 
-    def _respond(self, call: IncomingCall, body: Buffer) -> None:
+    def _respond(self, call: IncomingCall, body: Buffer) -> asyncio.Future[None] | None:
         if call.cancelled:
             self._receipt(call, Outcome.FINISHED)
-            return
-        self.connection.respond(call.id, body)  # or raises MessageTooLarge
+            return None
+        leaving = self.connection.respond(call.id, body)  # or raises MessageTooLarge
         call.answered = True
+        return leaving
 
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""

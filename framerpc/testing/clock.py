@@ -152,7 +152,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         self._threads_busy -= 1
         self._patient = True
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for the threads, in real time; see `asyncio.loop.shutdown_default_executor`."""
         del timeout  # it would count virtual seconds
         self._joining = True

@@ -21,7 +21,7 @@ pack = msgspec.msgpack.encode
 
 @error
 @dataclass(eq=False)
-class RoomFull(CallError):
+class HallFull(CallError):
     room: str
     limit: int = 3
 
@@ -49,7 +49,7 @@ class Described(CallError):
         return f"<{self.code}>"
 
 
-class VeryFull(RoomFull):
+class VeryFull(HallFull):
     """Not declared itself."""
 
 
@@ -64,11 +64,11 @@ ITEM = Item(uuid.UUID(int=1), Decimal("1.5"))
 
 def test_errors_cross_by_name_with_their_fields() -> None:
     """The wire carries a name and a map of fields; the same class comes out."""
-    name, body = encode_error(RoomFull(room="lobby", limit=4))
-    assert name == "RoomFull"
+    name, body = encode_error(HallFull(room="lobby", limit=4))
+    assert name == "HallFull"
     assert msgspec.msgpack.decode(body) == {"room": "lobby", "limit": 4}
     again = decode_error(name, body)
-    assert isinstance(again, RoomFull)
+    assert isinstance(again, HallFull)
     assert (again.room, again.limit) == ("lobby", 4)
     assert again.status is Status.APPLICATION
 
@@ -91,7 +91,7 @@ def test_plain_errors_carry_their_detail() -> None:
 
 def test_undeclared_errors_have_no_name() -> None:
     """Only declared errors cross by name."""
-    assert declared_name(RoomFull("x")) == "RoomFull"
+    assert declared_name(HallFull("x")) == "HallFull"
     assert declared_name(CallError("x")) is None
     assert declared_name(KeyError("x")) is None
     with pytest.raises(ConfigurationError, match="not declared"):
@@ -101,8 +101,8 @@ def test_undeclared_errors_have_no_name() -> None:
 def test_derived_errors_cross_as_their_base() -> None:
     """An undeclared subclass is seen as what it is declared to be."""
     name, body = encode_error(VeryFull("lobby"))
-    assert name == "RoomFull"
-    assert type(decode_error(name, body)) is RoomFull
+    assert name == "HallFull"
+    assert type(decode_error(name, body)) is HallFull
 
 
 def test_unknown_errors_are_left_to_the_caller() -> None:
@@ -117,13 +117,13 @@ def test_unknown_errors_are_left_to_the_caller() -> None:
 )
 def test_bodies_that_do_not_fit_build_nothing(body: bytes) -> None:
     """Fields that are missing, wrong, or no msgpack make the error unknown."""
-    assert decode_error("RoomFull", body) is None
+    assert decode_error("HallFull", body) is None
 
 
 def test_newer_fields_are_ignored_and_missing_ones_defaulted() -> None:
     """Both sides may be of different age."""
-    again = decode_error("RoomFull", pack({"room": "lobby", "colour": "red"}))
-    assert isinstance(again, RoomFull)
+    again = decode_error("HallFull", pack({"room": "lobby", "colour": "red"}))
+    assert isinstance(again, HallFull)
     assert again.limit == 3
 
 
@@ -143,10 +143,10 @@ def test_constructors_that_refuse_build_nothing() -> None:
 
 def test_text_is_made_of_the_fields() -> None:
     """A declared error reads well without any work by its author."""
-    full = RoomFull(room="lobby")
-    assert full.detail == "RoomFull: room='lobby', limit=3"
+    full = HallFull(room="lobby")
+    assert full.detail == "HallFull: room='lobby', limit=3"
     full.method = "Rooms/join"
-    assert str(full) == "Rooms/join: RoomFull: room='lobby', limit=3"
+    assert str(full) == "Rooms/join: HallFull: room='lobby', limit=3"
     assert str(VeryFull("x")) == "VeryFull: room='x', limit=3"
 
 
@@ -171,7 +171,7 @@ def test_text_without_fields_is_the_name() -> None:
 
 def test_classes_have_no_text() -> None:
     """Only an instance has fields to show."""
-    cls: Any = RoomFull
+    cls: Any = HallFull
     assert cls.detail == ""
 
 
@@ -179,22 +179,22 @@ def test_own_texts_are_kept() -> None:
     """An author's `__str__` and `detail` win."""
     described = Described("why", code=7)
     assert (described.detail, str(described)) == ("why", "<7>")
-    full = RoomFull("x")
+    full = HallFull("x")
     full.detail = "mine"
     assert str(full) == "mine"
 
 
 def test_attributes_of_every_error_are_there() -> None:
     """A dataclass whose `__init__` calls no other still has what the framework fills in."""
-    full = RoomFull("x")
+    full = HallFull("x")
     assert (full.method, full.executed, full.retry_after, full.retry) == ("", "no", None, "no")
 
 
 @pytest.mark.parametrize(
     "original",
     [
-        RoomFull(room="lobby", limit=4),
-        RoomFull("lobby"),
+        HallFull(room="lobby", limit=4),
+        HallFull("lobby"),
         OutOfStock(ITEM),
         Described("x", 3),
         NotThere("x"),
@@ -216,14 +216,14 @@ def test_errors_can_be_pickled_and_copied(original: CallError) -> None:
 
 def test_equality_is_left_alone() -> None:
     """Two errors with equal fields are two errors."""
-    assert RoomFull("x") != RoomFull("x")
-    assert hash(RoomFull("x"))
+    assert HallFull("x") != HallFull("x")
+    assert hash(HallFull("x"))
 
 
 def test_unencodable_fields_are_an_invalid_result() -> None:
     """The error says which error, and why."""
-    with pytest.raises(InvalidResult, match=r"RoomFull cannot be encoded: .*`complex`"):
-        encode_error(RoomFull(1j))  # type: ignore[arg-type]
+    with pytest.raises(InvalidResult, match=r"HallFull cannot be encoded: .*`complex`"):
+        encode_error(HallFull(1j))  # type: ignore[arg-type]
 
 
 def test_names_clash() -> None:
@@ -233,9 +233,9 @@ def test_names_clash() -> None:
     class Other(CallError):
         pass
 
-    with pytest.raises(ConfigurationError, match=r"test_declared\.RoomFull and .*Other"):
-        error(name="RoomFull")(Other)
-    assert isinstance(decode_error("RoomFull", pack({"room": "x"})), RoomFull)
+    with pytest.raises(ConfigurationError, match=r"test_declared\.HallFull and .*Other"):
+        error(name="HallFull")(Other)
+    assert isinstance(decode_error("HallFull", pack({"room": "x"})), HallFull)
 
 
 def test_a_class_may_be_declared_again() -> None:
@@ -324,4 +324,4 @@ def test_names_are_checked() -> None:
 
 def test_class_comes_back_as_it_was() -> None:
     """`@error` returns the very class."""
-    assert error(RoomFull) is RoomFull
+    assert error(HallFull) is HallFull
