@@ -26,6 +26,7 @@ __all__ = [
     "Interceptor",
     "NoCurrentCall",
     "Stream",
+    "adopted",
     "chain",
     "current_call",
     "current_context",
@@ -152,6 +153,17 @@ def inherited_deadline(deadline: float | None) -> float | None:
     if context is None or context.finished:
         return deadline
     return earlier(deadline, context.deadline)
+
+
+def adopted(context: CallContext) -> CallContext | None:
+    """Enter a call that we make in the one that is being handled; return that one, if any."""
+    parent = current_context.get(None)
+    if parent is None or parent.finished:
+        return None
+    if parent.children is None:
+        parent.children = []
+    parent.children.append(context)
+    return parent
 
 
 def chain(interceptors: tuple[Interceptor, ...], handler: Handler) -> Handler:

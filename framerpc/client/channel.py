@@ -18,7 +18,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final, cast
 
-from framerpc.call import Stream, current_context
+from framerpc.call import Stream, adopted
 from framerpc.client.answers import Answer, upload
 from framerpc.client.endings import again, explain
 from framerpc.client.failure import to_exception
@@ -308,7 +308,7 @@ class Channel(OffersNothing):
             self._start_upload(connection, call, body)
         if context.streams:
             assert call.reader is not None  # a stream was asked for
-            return Stream(Answer(context, call.reader, _adopt(context)))
+            return Stream(Answer(context, call.reader, adopted(context)))
         return await self._answer(context, connection, call)
 
     async def _answer(
@@ -316,7 +316,7 @@ class Channel(OffersNothing):
     ) -> Buffer:
         """Wait for the one answer of a call; give the call up if nobody waits any more."""
         assert call.future is not None  # one answer was asked for
-        parent = _adopt(context)
+        parent = adopted(context)
         try:
             answer: Buffer = await call.future
         except asyncio.CancelledError:
@@ -447,17 +447,6 @@ class Channel(OffersNothing):
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""
-
-
-def _adopt(context: CallContext) -> CallContext | None:
-    """Enter a call in the one that is being handled, if any, and return that."""
-    parent = current_context.get(None)
-    if parent is None or parent.finished:
-        return None
-    if parent.children is None:
-        parent.children = []
-    parent.children.append(context)
-    return parent
 
 
 _CLOSE_GRACE: Final = 2.0

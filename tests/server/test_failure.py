@@ -19,7 +19,7 @@ from tests.services import Work, pair
 
 @framerpc.error
 @dataclass(eq=False)
-class OutOfStock(CallError):
+class GoneForever(CallError):
     """Declared, with fields."""
 
     item: str
@@ -61,8 +61,8 @@ def test_declared_error_crosses_by_name_and_fields(method: str) -> None:
 
     @virtual_time
     async def run() -> None:
-        error = await outcome(raising(OutOfStock("tea", left=2)), method)
-        assert type(error) is OutOfStock
+        error = await outcome(raising(GoneForever("tea", left=2)), method)
+        assert type(error) is GoneForever
         assert (error.item, error.left) == ("tea", 2)
         assert (error.method, error.executed, error.retry) == (method, "yes", "no")
 
@@ -110,7 +110,7 @@ async def test_nothing_is_built_by_importing_a_name(name: Any) -> None:
 @pytest.mark.parametrize("fields", [b"\x81\xa4item\x01", b"\x80", b"\xc1", b"", 7, None])
 async def test_fields_that_do_not_fit_make_no_declared_error(fields: Any) -> None:
     """A known name with fields of the wrong type arrives as RemoteError."""
-    name = declared.declared_name(OutOfStock("x"))
+    name = declared.declared_name(GoneForever("x"))
     error = await answered({"name": name, "fields": fields})
     assert type(error) is RemoteError
     assert error.name == name
