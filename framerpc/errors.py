@@ -285,7 +285,10 @@ class ConnectionFailed(FrameRPCError, OSError):
 
 
 def _rebuild_connection_failed(
-    endpoint: str, attempts: int, cause: str, final: bool
+    endpoint: str,
+    attempts: int,
+    cause: str,
+    final: bool,  # noqa: FBT001 - pickle passes no keywords
 ) -> ConnectionFailed:
     """Unpickle a ConnectionFailed: its `final` is a keyword, which pickle cannot pass."""
     return ConnectionFailed(endpoint, attempts, cause, final=final)

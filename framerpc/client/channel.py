@@ -42,6 +42,8 @@ from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from framerpc.call import Body, Buffer, CallContext
     from framerpc.client.options import ChannelOptions
     from framerpc.connection.addresses import Address
@@ -73,10 +75,7 @@ class Channel(OffersNothing):
     """
 
     def __init__(
-        self,
-        addresses: tuple[Address, ...],
-        options: ChannelOptions,
-        loop: asyncio.AbstractEventLoop,
+        self, addresses: tuple[Address, ...], options: ChannelOptions, loop: AbstractEventLoop
     ) -> None:
         self.state = State.CONNECTING
         self.reply: Reply | None = None
@@ -279,8 +278,8 @@ class Channel(OffersNothing):
             connection = self._connection
             if connection is None or not connection.may_call(len(single)):
                 connection = await self._admission(context, len(single), simple=True)
-            headers = {"meta": context.metadata} if context.metadata else None
             context.peer = connection.endpoint
+            headers = {"meta": context.metadata} if context.metadata else None
             call = connection.calls.start(context.method, single, context.deadline, headers)
             call.timeout = context.timeout
             try:
@@ -361,11 +360,10 @@ class Channel(OffersNothing):
 
     def too_late(self, timeout: float | None) -> DeadlineExceeded:
         """Return the error of who waited for a connection, and say what was tried."""
-        if self._failure is not None and self.state is State.CONNECTING:
-            detail = str(self._failure)
-        else:
-            detail = f"nothing could be sent to {self._endpoints()} in time"
-        error = DeadlineExceeded(detail, timeout)
+        tried = self._failure if self.state is State.CONNECTING else None
+        error = DeadlineExceeded(
+            str(tried or f"nothing could be sent to {self._endpoints()} in time"), timeout
+        )
         error.executed = "no"
         return error
 
@@ -387,14 +385,14 @@ class Channel(OffersNothing):
     def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Nothing is known of it yet."""
 
-    def welcomed(self, connection: Connection, reply: Reply) -> None:
+    def welcomed(self, connection: Connection, reply: Reply) -> None:  # noqa: ARG002 - see Acceptor
         """The server knows us."""
         self.reply = reply
         self._failure = None
         self._ready_since = self._loop.time()
         self._enter(State.READY)
 
-    def goaway(self, connection: Connection, goaway: Goaway) -> None:
+    def goaway(self, connection: Connection, goaway: Goaway) -> None:  # noqa: ARG002 - see Acceptor
         """The server is leaving: let its calls finish, and dial anew for others."""
         if connection is self._connection:
             self._connection = None

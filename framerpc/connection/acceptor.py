@@ -59,6 +59,7 @@ class Acceptor(Protocol):
 
     def translate(self, error: Error, method: str) -> BaseException:
         """Return the exception that an ERROR frame stands for."""
+        ...
 
     def receipt(self, method: str, outcome: Outcome) -> None:
         """Note what became of a call that we cancelled."""

@@ -88,4 +88,5 @@ def _host_and_port(url: str, scheme: str, place: str) -> tuple[str, int]:
 
 
 def _options(query: str) -> dict[str, str]:
-    return dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    return {name: value for name, _, value in pairs}

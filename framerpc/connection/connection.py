@@ -10,6 +10,9 @@ arrives in one wake-up is answered in one write.
 Spec: protocol.md.
 """
 
+# pyright: reportPrivateUsage=false
+# The table at the end names the methods of this very class.
+
 from __future__ import annotations
 
 import asyncio
@@ -170,7 +173,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         """The peer has been silent for longer than agreed."""
         return self._keepalive.overdue
 
-    def extra(self, name: str) -> Any:
+    def transport_info(self, name: str) -> Any:
         """Return what the transport knows under `name` (`asyncio.BaseTransport`), or None."""
         return None if self._transport is None else self._transport.get_extra_info(name)
 
@@ -251,6 +254,9 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         """Handle what arrived in one wake-up, and answer it in one write."""
         if self._backlog is not None:
             self._backlog.extend(events)
+            return
+        if len(events) == 1:  # an answer to it may leave at once
+            _HANDLERS[type(events[0])](self, events[0])
             return
         self.outbox.cork()
         if len(events) <= _EVENTS_PER_TURN:

@@ -110,7 +110,7 @@ async def _bind(address: Address) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the socket's signature
         sock.bind(place)
     except OSError as exc:
         sock.close()
@@ -128,7 +128,7 @@ async def _listen_unix(address: Address, factory: Callable[[], Connection]) -> L
         server = await loop.create_unix_server(factory, str(path), backlog=_BACKLOG)
     except OSError as exc:
         raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
-    inode = path.stat().st_ino
+    inode = path.stat().st_ino  # noqa: ASYNC240 - a socket of ours, on a local file system
 
     def close() -> None:
         server.close()

@@ -149,10 +149,7 @@ class Outbox:
     def flush(self) -> None:
         """Write what is queued."""
         out = self._out
-        if len(out) == 1:
-            data = out[0]
-        else:
-            data = b"".join(out)
+        data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
         self._write(data)
 

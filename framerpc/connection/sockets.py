@@ -6,7 +6,7 @@ TCP_NODELAY is set by asyncio itself; frames leave in batches, so nothing is los
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,8 +30,8 @@ def tune(transport: asyncio.BaseTransport, keepalive: Keepalive) -> None:
 
 def describe_peer(transport: asyncio.BaseTransport, scheme: str) -> str:
     """Return the other end's address as text."""
-    name: Any = transport.get_extra_info("peername")
-    if isinstance(name, tuple) and len(name) >= 2:  # noqa: PLR2004 - host and port
-        host, port = name[0], name[1]
+    name: object = transport.get_extra_info("peername")
+    if isinstance(name, tuple):
+        host, port = cast("tuple[object, ...]", name)[:2]
         return f"{scheme}://[{host}]:{port}" if ":" in str(host) else f"{scheme}://{host}:{port}"
-    return f"{scheme}://"
+    return f"{scheme}://{name}" if isinstance(name, str) else f"{scheme}://"

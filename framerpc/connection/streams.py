@@ -9,7 +9,6 @@ Spec: protocol.md, "Streams".
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from framerpc.errors import CallError, Cancelled, DeadlineExceeded
 from framerpc.protocol.frames import PART_SIZE, Kind, encode
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from framerpc.call import Buffer

@@ -14,7 +14,7 @@ import logging
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.connection.connection import Connection
 from framerpc.connection.sockets import describe_peer, tune
@@ -191,7 +191,7 @@ class Peers:
         self._let_in(peer)
 
     def _credentials(self, connection: Connection, greeting: Greeting) -> Credentials:
-        ssl_object = connection.extra("ssl_object")
+        ssl_object = connection.transport_info("ssl_object")
         certificate: dict[str, Any] | None = None
         if ssl_object is not None:
             certificate = ssl_object.getpeercert() or None
@@ -296,5 +296,5 @@ _CLOSE_GRACE: Final = 1.0
 
 
 def _host(transport: asyncio.BaseTransport) -> str:
-    name: Any = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) and name else ""
+    name: object = transport.get_extra_info("peername")
+    return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) and name else ""

@@ -172,6 +172,7 @@ async def test_strangers_of_one_address_are_bounded_and_leave_nothing() -> None:
     """Row 7: ten thousand connects are turned away one by one, and cost nothing afterwards."""
     limits = Limits(max_unauthenticated=50, handshake_timeout=5)
     async with besieged(limits=limits) as siege:
+        crowd: list[asyncio.Transport] = []
         for _ in range(20):
             crowd = [
                 (await memory.connect(siege.url.removeprefix("memory://"), asyncio.Protocol))[0]
