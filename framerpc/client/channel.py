@@ -361,17 +361,16 @@ class Channel(OffersNothing):
     def too_late(self, timeout: float | None) -> DeadlineExceeded:
         """Return the error of who waited for a connection, and say what was tried."""
         tried = self._failure if self.state is State.CONNECTING else None
-        error = DeadlineExceeded(
-            str(tried or f"nothing could be sent to {self._endpoints()} in time"), timeout
-        )
+        detail = str(tried or f"nothing could be sent to {self._endpoints()} in time")
+        error = DeadlineExceeded(detail, timeout)
         error.executed = "no"
         return error
 
     def statistics(self) -> dict[str, int]:
         """Return what is in flight, and what became of cancelled calls."""
-        connection = self._connection
+        alive = len(self._connection.calls.alive) if self._connection else 0
         counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
-        return {"calls_in_flight": len(connection.calls.alive) if connection else 0, **counted}
+        return {"calls_in_flight": alive, **counted}
 
     def _start_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
         task = self._loop.create_task(upload(connection, call, body.items))
