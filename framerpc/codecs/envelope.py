@@ -1,8 +1,9 @@
-"""Plain values to msgpack and back, whatever their type: for tools, tests and worker processes.
+"""Plain values to msgpack and back: every frame is written with `packb`.
 
-The only importer of msgpack. What is no msgpack becomes a RemoteProtocolError. Not for bytes of
-a stranger, since a list costs more than the bytes that announce it: frames are read by
-`protocol.frames`, straight into their types, and bodies by `contract/`.
+The only importer of msgpack. `unpackb` is for worker processes, tools and tests, not for bytes
+of a stranger: a list costs more than the bytes that announce it. Frames are read by
+`protocol.frames`, straight into their types, and bodies by `contract/`. What is no msgpack
+becomes a RemoteProtocolError.
 
 Spec: protocol.md, "The msgpack profile".
 """
