@@ -47,9 +47,9 @@ from framerpc.errors import (
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:
-    from framerpc.client.channel import State
     from framerpc.client.client import Client, connect
     from framerpc.client.results import ResultStream
+    from framerpc.client.state import State
     from framerpc.protocol.frames import Outcome
     from framerpc.server.peers import Credentials
     from framerpc.server.server import Server
@@ -103,7 +103,7 @@ _LATER = {
     "Outcome": "framerpc.protocol.frames",
     "ResultStream": "framerpc.client.results",
     "Server": "framerpc.server.server",
-    "State": "framerpc.client.channel",
+    "State": "framerpc.client.state",
     "connect": "framerpc.client.client",
 }
 

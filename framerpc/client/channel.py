@@ -12,7 +12,6 @@ Spec: protocol.md, "Client writer's guide".
 from __future__ import annotations
 
 import asyncio
-import enum
 import inspect
 import logging
 from collections import Counter
@@ -24,6 +23,7 @@ from framerpc.client.endings import again, explain
 from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
+from framerpc.client.state import State
 from framerpc.connection.connection import Connection
 from framerpc.connection.dial import dial
 from framerpc.errors import (
@@ -52,17 +52,9 @@ if TYPE_CHECKING:
     from framerpc.protocol.frames import Close, Error, Goaway, Outcome
     from framerpc.protocol.handshake import Reply
 
-__all__ = ["Channel", "State"]
+__all__ = ["Channel"]
 
 _logger: Final = logging.getLogger("framerpc.client")
-
-
-class State(enum.Enum):
-    """What a client can say of its connection."""
-
-    CONNECTING = "connecting"  # no connection; dialling, or pausing before the next attempt
-    READY = "ready"
-    CLOSED = "closed"  # by us, or refused for good
 
 
 class Channel(OffersNothing):
@@ -122,6 +114,9 @@ class Channel(OffersNothing):
             )
         except FrameRPCError as error:
             self._end(error)
+        except Exception as error:  # a bug of ours: those who wait must hear of it
+            _logger.exception("! %s: dialling failed", self._endpoints())
+            self._end(ConnectionFailed(self._endpoints(), 1, repr(error), final=True))
 
     async def _attempt(self) -> None:
         """Connect and greet; a connection that dies before the welcome is a failed attempt.

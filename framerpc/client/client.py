@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ov
 
 from framerpc.call import CallContext, Handler, Stream, inherited_deadline
 from framerpc.client.answers import encoded
-from framerpc.client.channel import State
 from framerpc.client.core import Core, single
 from framerpc.client.options import (
     UNCHANGED,
@@ -25,6 +24,7 @@ from framerpc.client.options import (
 )
 from framerpc.client.results import ResultStream
 from framerpc.client.retry import DEFAULT_RECONNECT
+from framerpc.client.state import State
 from framerpc.client.stub import make_stub
 from framerpc.config import Keepalive, Limits
 from framerpc.connection.addresses import parse_address

@@ -22,8 +22,8 @@ from framerpc.errors import ConfigurationError, ConnectionFailed, FrameRPCError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from framerpc.client.channel import State
     from framerpc.client.retry import Wait
+    from framerpc.client.state import State
     from framerpc.protocol.frames import Outcome
 
 __all__ = ["UNCHANGED", "CallOptions", "ChannelOptions", "Unchanged", "guarded", "token_source"]

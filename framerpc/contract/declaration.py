@@ -90,7 +90,8 @@ def method(
         name: Name on the wire, if it should not be the function's own.
         idempotent: Calling it twice does no harm, so it may be sent again when it is unknown
             whether it was executed.
-        once: Execute it once per session, even if it is sent again.
+        once: It must be executed once per session, even if it is sent again. Part of the contract
+            already; clients do not send such calls again yet.
         run: "loop", "thread" or "process". An `async def` runs on the event loop, a `def` in a
             worker thread unless this says otherwise.
 

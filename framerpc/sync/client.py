@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from framerpc.call import Interceptor
-    from framerpc.client.channel import State
     from framerpc.client.options import Unchanged
     from framerpc.client.retry import Wait
+    from framerpc.client.state import State
     from framerpc.config import Keepalive, Limits
     from framerpc.contract.service import MethodSpec
     from framerpc.protocol.frames import Outcome

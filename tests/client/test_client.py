@@ -455,3 +455,18 @@ async def test_client_that_is_dropped_by_the_test_dials_again() -> None:
         await client.drop_connections()
         assert await client.call("Work/echo", 1) == 1
         assert server.statistics()["connections"] == 2
+
+
+@virtual_time
+async def test_an_unforeseen_error_while_dialling_reaches_who_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug while dialling ends the calls that wait, instead of leaving them to their deadline."""
+
+    async def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("framerpc.client.channel.dial", broken)
+    async with framerpc.connect("memory://work", timeout=60) as client:
+        with pytest.raises(framerpc.ConnectionFailed, match="a bug"):
+            await client.call("Work/echo", 1)
