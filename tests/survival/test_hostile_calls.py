@@ -85,7 +85,7 @@ async def test_extensions_are_never_executed(value: Any) -> None:
 
 @virtual_time
 async def test_map_of_colliding_keys_is_cheap() -> None:
-    """Row 18: a hundred thousand keys of one hash are refused before a dictionary is made."""
+    """Row 18: among 64-bit keys only a handful share a hash; a map of all of them is read."""
     prime = 2**61 - 1
     colliding = msgpack.packb([{n * prime % 2**64: 0 for n in range(1, 8)}])
     async with besieged() as siege:
