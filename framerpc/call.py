@@ -26,11 +26,12 @@ __all__ = [
     "Interceptor",
     "NoCurrentCall",
     "Stream",
-    "adopted",
+    "adopt",
     "chain",
     "current_call",
     "current_context",
-    "inherited_deadline",
+    "inherit",
+    "release",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -73,6 +74,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         started: Loop time at which its method was entered; None before.
         finished: The call has ended; nothing may inherit from it any more.
         children: The calls that its handler made, as long as they run.
+        parent: The call whose handler makes this one, if one does.
         now: Returns the loop's time; from any thread.
     """
 
@@ -89,6 +91,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     started: float | None = None
     finished: bool = False
     children: list[CallContext] | None = None
+    parent: CallContext | None = None
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"
@@ -143,27 +146,38 @@ def current_call() -> CallContext:
     return context
 
 
-def inherited_deadline(deadline: float | None) -> float | None:
-    """Return `deadline`, or the running call's own if that is earlier.
+def inherit(context: CallContext) -> None:
+    """Bind a call that we make to the one that is being handled here, if one is.
 
-    A call that has ended passes nothing on: a background task that a handler left behind is
-    not killed by the deadline of the call that happened to start it.
+    It inherits the deadline, if that is earlier. A call that has ended passes nothing on: a
+    background task that a handler left behind is not killed by the deadline of the call that
+    happened to start it.
     """
-    context = current_context.get(None)
-    if context is None or context.finished:
-        return deadline
-    return earlier(deadline, context.deadline)
-
-
-def adopted(context: CallContext) -> CallContext | None:
-    """Enter a call that we make in the one that is being handled; return that one, if any."""
     parent = current_context.get(None)
     if parent is None or parent.finished:
-        return None
-    if parent.children is None:
-        parent.children = []
-    parent.children.append(context)
-    return parent
+        return
+    context.parent = parent
+    deadline = earlier(context.deadline, parent.deadline)
+    if deadline is not None and deadline != context.deadline:
+        context.deadline = deadline
+        context.timeout = max(deadline - context.arrived, 0.0)
+
+
+def adopt(context: CallContext) -> None:
+    """Enter a call that leaves now in its parent, for the report of where the time went."""
+    parent = context.parent
+    if parent is not None and not parent.finished:
+        if parent.children is None:
+            parent.children = []
+        parent.children.append(context)
+
+
+def release(context: CallContext) -> None:
+    """Note that a call we made has ended. Idempotent."""
+    context.finished = True
+    siblings = context.parent.children if context.parent is not None else None
+    if siblings and context in siblings:
+        siblings.remove(context)
 
 
 def chain(interceptors: tuple[Interceptor, ...], handler: Handler) -> Handler:

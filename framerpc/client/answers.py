@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from framerpc.call import release
 from framerpc.errors import CallError, DeadlineExceeded, MessageTooLarge, Status
 
 if TYPE_CHECKING:
@@ -31,17 +32,13 @@ class Answer(AsyncIterator["Buffer"]):
     Args:
         context: The call.
         reader: Where its items arrive.
-        parent: The call whose handler made it, if one did.
     """
 
-    __slots__ = ("_context", "_loop", "_parent", "_reader")
+    __slots__ = ("_context", "_loop", "_reader")
 
-    def __init__(
-        self, context: CallContext, reader: ItemReader, parent: CallContext | None
-    ) -> None:
+    def __init__(self, context: CallContext, reader: ItemReader) -> None:
         self._context = context
         self._reader = reader
-        self._parent = parent
         self._loop = asyncio.get_running_loop()
 
     async def __anext__(self) -> Buffer:
@@ -49,16 +46,16 @@ class Answer(AsyncIterator["Buffer"]):
         try:
             return await anext(self._reader)
         except DeadlineExceeded as error:
-            self._finished()
+            release(self._context)
             error.method = self._context.method
             raise
         except Exception:  # StopAsyncIteration too
-            self._finished()
+            release(self._context)
             raise
 
     async def aclose(self) -> None:
         """Stop the producer, unless it has finished."""
-        self._finished()
+        release(self._context)
         self._reader.close()
 
     def __del__(self) -> None:
@@ -66,13 +63,7 @@ class Answer(AsyncIterator["Buffer"]):
             # The garbage collector may run in any thread, and after the loop is closed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._reader.close)
-            self._finished()
-
-    def _finished(self) -> None:
-        self._context.finished = True
-        siblings = self._parent.children if self._parent is not None else None
-        if siblings and self._context in siblings:
-            siblings.remove(self._context)
+            release(self._context)
 
 
 async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]) -> None:

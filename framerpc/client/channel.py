@@ -15,9 +15,9 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from framerpc.call import Stream, adopted
+from framerpc.call import Stream, adopt, release
 from framerpc.client.answers import Answer, upload
 from framerpc.client.endings import again, explain
 from framerpc.client.failure import to_exception
@@ -266,72 +266,65 @@ class Channel(OffersNothing):
 
         Cancelling it gives the call up on the server as well.
         """
-        if context.streams or type(body) is Stream:
+        if context.streams or body.__class__ is Stream:
             return await self._handle_stream(context, body)
-        single = cast("Buffer", body)
+        single: Any = body
         while True:
             connection = self._connection
             if connection is None or not connection.may_call(len(single)):
                 connection = await self._admission(context, len(single), simple=True)
-            context.peer = connection.endpoint
-            headers = {"meta": context.metadata} if context.metadata else None
-            call = connection.calls.start(context.method, single, context.deadline, headers)
-            call.timeout = context.timeout
+            call = connection.calls.start(context, single)
+            if context.parent is not None:
+                adopt(context)
             try:
-                return await self._answer(context, connection, call)
-            except ConnectionLost as error:
-                if error.executed != "no":
+                return await call.future  # type: ignore[misc,no-any-return] # it was asked for
+            except BaseException as error:
+                self._failed(context, connection, call, error)
+                if not isinstance(error, ConnectionLost) or error.executed != "no":
                     raise
                 # The server refused the connection before it looked at the call.
+            finally:
+                release(context)
 
     async def _handle_stream(self, context: CallContext, body: Body) -> Body:
         """Carry a call that sends a stream, or whose result is one."""
         head = body.head if isinstance(body, Stream) else body
         connection = await self._admission(context, len(head), simple=False)
-        context.peer = connection.endpoint
         call = connection.calls.start_stream(
-            context.method,
+            context,
             head,
-            context.deadline,
-            {"meta": context.metadata} if context.metadata else None,
             wants_stream=context.streams,
             sends_stream=isinstance(body, Stream),
         )
-        call.timeout = context.timeout
+        adopt(context)
         if isinstance(body, Stream):
             self._start_upload(connection, call, body)
         if context.streams:
             assert call.reader is not None  # a stream was asked for
-            return Stream(Answer(context, call.reader, adopted(context)))
-        return await self._answer(context, connection, call)
-
-    async def _answer(
-        self, context: CallContext, connection: Connection, call: OutgoingCall
-    ) -> Buffer:
-        """Wait for the one answer of a call; give the call up if nobody waits any more."""
-        assert call.future is not None  # one answer was asked for
-        parent = adopted(context)
+            return Stream(Answer(context, call.reader))
         try:
-            answer: Buffer = await call.future
-        except asyncio.CancelledError:
-            connection.calls.cancel(call)
-            raise
-        except DeadlineExceeded as error:
-            explain(error, context, call)
+            return await call.future  # type: ignore[misc,no-any-return] # it was asked for
+        except BaseException as error:
+            self._failed(context, connection, call, error)
             raise
         finally:
-            context.finished = True
-            if parent is not None and parent.children:
-                parent.children.remove(context)
-        return answer
+            release(context)
+
+    def _failed(
+        self, context: CallContext, connection: Connection, call: OutgoingCall, error: BaseException
+    ) -> None:
+        """Give up a call that nobody waits for any more; complete the report of a late one."""
+        if isinstance(error, asyncio.CancelledError):
+            connection.calls.cancel(call)
+        elif isinstance(error, DeadlineExceeded):
+            explain(error, context, call)
 
     async def notify(self, context: CallContext, body: Buffer) -> None:
         """Send a one-way call as soon as there is a connection; nothing comes back."""
         connection = self._connection
         if connection is None or not connection.may_call(len(body)):
             connection = await self._admission(context, len(body), simple=True)
-        headers = {"meta": context.metadata} if context.metadata else None
-        connection.calls.notify(context.method, body, headers)
+        connection.calls.notify(context, body)
 
     async def _admission(self, context: CallContext, size: int, simple: bool) -> Connection:  # noqa: FBT001
         """Wait for a connection that takes this call, at most until its deadline."""

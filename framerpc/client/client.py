@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from framerpc.call import CallContext, Handler, Stream, inherited_deadline
+from framerpc.call import CallContext, Handler, Stream, inherit
 from framerpc.client.answers import encoded
 from framerpc.client.core import Core, single
 from framerpc.client.options import (
@@ -263,9 +264,11 @@ class Client:
             items = encoded(stream, spec.encode_item)
             return spec.decode_result(await self.unary(spec.name, body, items))
         # `unary`, without its coroutine: this is the hot path.
-        context = self._context(spec.name, self._options.timeout)
-        result = await self._handler()(context, body)
-        return spec.decode_result(single(result, spec.name))
+        handler = self._handler()
+        result: Any = await handler(self._context(spec.name, self._options.timeout), body)
+        if result.__class__ is Stream:
+            single(result, spec.name)  # says why not
+        return spec.decode_result(result)
 
     @overload
     def stream(self, method: str, /, *args: Any, **kwargs: Any) -> ResultStream[Any]: ...
@@ -336,7 +339,6 @@ class Client:
         if stream is not None:
             raise ConfigurationError(f"{name}: a notification cannot carry a stream; use call()")
         self._core.start()
-        assert self._core.notify is not None  # start() made it
         await self._core.notify(self._context(name, self._options.timeout), body)
 
     # ------------------------------------------------------------------- one level down
@@ -351,25 +353,28 @@ class Client:
     def _handler(self) -> Handler:
         core = self._core
         try:  # `is_here`, without its call: this is the hot path
-            here = asyncio.get_running_loop() is core.loop
+            here = get_running_loop() is core.loop
         except RuntimeError:
             here = False
-        if core.handler is None or not here:
+        if not here:
             core.start()  # or says why not
-        assert core.handler is not None  # start() made it
         return core.handler
 
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
-        clock = (self._core.loop or asyncio.get_running_loop()).time
+        clock = self._core.clock
         now = clock()
-        own = None if timeout is None else now + timeout
-        deadline = inherited_deadline(own)
-        if deadline != own and deadline is not None:
-            timeout = max(deadline - now, 0.0)
         metadata = self._options.metadata
-        return CallContext(
-            name, clock, now, deadline, timeout, dict(metadata) if metadata else {}, streams=streams
+        context = CallContext(
+            name,
+            clock,
+            now,
+            None if timeout is None else now + timeout,
+            timeout,
+            dict(metadata) if metadata else {},
+            streams=streams,
         )
+        inherit(context)
+        return context
 
     def _result_stream(
         self,

@@ -14,6 +14,8 @@ from framerpc.client.channel import Channel
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
     from framerpc.connection.addresses import Address
@@ -24,7 +26,16 @@ __all__ = ["Core", "single"]
 class Core:
     """What all views of one client share."""
 
-    __slots__ = ("addresses", "channel", "handler", "interceptors", "loop", "notify", "options")
+    __slots__ = (
+        "addresses",
+        "channel",
+        "clock",
+        "handler",
+        "interceptors",
+        "loop",
+        "notify",
+        "options",
+    )
 
     def __init__(
         self,
@@ -38,13 +49,16 @@ class Core:
         self.interceptors = interceptors
         self.loop: asyncio.AbstractEventLoop | None = None
         self.channel: Channel | None = None
-        self.handler: Handler | None = None
-        self.notify: Handler | None = None
+        # From here on, what `start` replaces.
+        self.clock: Callable[[], float] = _no_clock
+        self.handler: Handler = _nothing
+        self.notify: Handler = _nothing
 
     def start(self) -> Channel:
         """Bind to the running loop and begin to dial; return the channel."""
         if self.channel is None:
             self.loop = asyncio.get_running_loop()
+            self.clock = self.loop.time
             self.channel = Channel(self.addresses, self.options, self.loop)
             self.handler = self._around(self.channel.handle)
             self.notify = self._around(_one_way(self.channel))
@@ -83,6 +97,10 @@ def single(body: Body, name: str) -> Buffer:
 
 
 async def _nothing(context: CallContext, body: Body) -> Body:
+    raise NotImplementedError
+
+
+def _no_clock() -> float:
     raise NotImplementedError
 
 

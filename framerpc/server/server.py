@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
     from framerpc.contract.service import MethodSpec
-    from framerpc.server.peer import Peer
 
 __all__ = ["Counters", "Listening", "Server"]
 
@@ -369,12 +368,6 @@ class Server:
         except Exception:
             _logger.exception("! trusted() failed for %r", context)
             return False
-
-    def ended_call(self, peer: Peer) -> None:
-        """Count a call that ended."""
-        self.counters.calls += 1
-        if self.draining and not peer.calls:
-            self.peers.note()
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted, and what is there now, by name."""
