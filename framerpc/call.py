@@ -146,15 +146,14 @@ def current_call() -> CallContext:
     return context
 
 
-def inherit(context: CallContext) -> None:
-    """Bind a call that we make to the one that is being handled here, if one is.
+def inherit(context: CallContext, parent: CallContext) -> None:
+    """Bind a call that we make to the one that is being handled here.
 
     It inherits the deadline, if that is earlier. A call that has ended passes nothing on: a
     background task that a handler left behind is not killed by the deadline of the call that
     happened to start it.
     """
-    parent = current_context.get(None)
-    if parent is None or parent.finished:
+    if parent.finished:
         return
     context.parent = parent
     deadline = earlier(context.deadline, parent.deadline)

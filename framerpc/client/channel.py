@@ -15,7 +15,7 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from framerpc.call import Stream, adopt, release
 from framerpc.client.answers import Answer, upload
@@ -261,30 +261,43 @@ class Channel(OffersNothing):
 
     # ---------------------------------------------------------------------- calls
 
+    def begin(self, context: CallContext, body: Buffer) -> OutgoingCall | None:
+        """Send a call with one answer if it can leave now; return None if it has to wait.
+
+        Whoever waits for its future must hand what that raises to `again`. For calls that no
+        handler makes: theirs are entered in the report of their parents.
+        """
+        connection = self._connection
+        if connection is None or context.parent is not None:
+            return None
+        return connection.calls.start(context, body) if connection.may_call(len(body)) else None
+
+    async def again(
+        self, context: CallContext, body: Buffer, call: OutgoingCall, error: BaseException
+    ) -> Body:
+        """Deal with a call that failed: give it up, or send it once more if it never left."""
+        self._failed(context, call, error)
+        if isinstance(error, ConnectionLost) and error.executed == "no":
+            # The server refused the connection before it looked at the call.
+            return await self.handle(context, body)
+        raise error
+
     async def handle(self, context: CallContext, body: Body) -> Body:
         """Carry one call: the innermost Handler of a client.
 
         Cancelling it gives the call up on the server as well.
         """
-        if context.streams or body.__class__ is Stream:
+        if context.streams or isinstance(body, Stream):
             return await self._handle_stream(context, body)
-        single: Any = body
-        while True:
-            connection = self._connection
-            if connection is None or not connection.may_call(len(single)):
-                connection = await self._admission(context, len(single), simple=True)
-            call = connection.calls.start(context, single)
-            if context.parent is not None:
-                adopt(context)
-            try:
-                return await call.future  # type: ignore[misc,no-any-return] # it was asked for
-            except BaseException as error:
-                self._failed(context, connection, call, error)
-                if not isinstance(error, ConnectionLost) or error.executed != "no":
-                    raise
-                # The server refused the connection before it looked at the call.
-            finally:
-                release(context)
+        connection = await self._admission(context, len(body), simple=True)
+        call = connection.calls.start(context, body)
+        adopt(context)
+        try:
+            return await call.future  # type: ignore[misc,no-any-return] # it was asked for
+        except BaseException as error:  # noqa: BLE001 - again() raises it
+            return await self.again(context, body, call, error)
+        finally:
+            release(context)
 
     async def _handle_stream(self, context: CallContext, body: Body) -> Body:
         """Carry a call that sends a stream, or whose result is one."""
@@ -305,29 +318,28 @@ class Channel(OffersNothing):
         try:
             return await call.future  # type: ignore[misc,no-any-return] # it was asked for
         except BaseException as error:
-            self._failed(context, connection, call, error)
+            self._failed(context, call, error)
             raise
         finally:
             release(context)
 
-    def _failed(
-        self, context: CallContext, connection: Connection, call: OutgoingCall, error: BaseException
-    ) -> None:
+    def _failed(self, context: CallContext, call: OutgoingCall, error: BaseException) -> None:
         """Give up a call that nobody waits for any more; complete the report of a late one."""
         if isinstance(error, asyncio.CancelledError):
-            connection.calls.cancel(call)
+            call.table.cancel(call)
         elif isinstance(error, DeadlineExceeded):
             explain(error, context, call)
 
     async def notify(self, context: CallContext, body: Buffer) -> None:
         """Send a one-way call as soon as there is a connection; nothing comes back."""
-        connection = self._connection
-        if connection is None or not connection.may_call(len(body)):
-            connection = await self._admission(context, len(body), simple=True)
+        connection = await self._admission(context, len(body), simple=True)
         connection.calls.notify(context, body)
 
     async def _admission(self, context: CallContext, size: int, simple: bool) -> Connection:  # noqa: FBT001
         """Wait for a connection that takes this call, at most until its deadline."""
+        connection = self._connection
+        if connection is not None and connection.may_call(size, simple=simple):
+            return connection
         try:
             async with asyncio.timeout_at(context.deadline):
                 while True:

@@ -12,7 +12,7 @@ import dataclasses
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from framerpc.call import CallContext, Handler, Stream, inherit
+from framerpc.call import CallContext, Handler, Stream, current_context, inherit
 from framerpc.client.answers import encoded
 from framerpc.client.core import Core, single
 from framerpc.client.options import (
@@ -263,11 +263,22 @@ class Client:
         if stream is not None:
             items = encoded(stream, spec.encode_item)
             return spec.decode_result(await self.unary(spec.name, body, items))
-        # `unary`, without its coroutine: this is the hot path.
-        handler = self._handler()
-        result: Any = await handler(self._context(spec.name, self._options.timeout), body)
-        if result.__class__ is Stream:
-            single(result, spec.name)  # says why not
+        # `unary`, without its coroutines: this is the hot path.
+        core = self._core
+        try:
+            here = get_running_loop() is core.loop
+        except RuntimeError:  # as in Core.is_here
+            here = False
+        if not here:
+            core.start()  # or says why not
+        context = self._context(spec.name, self._options.timeout)
+        call = core.begin(context, body)
+        if call is None:
+            return spec.decode_result(single(await core.handler(context, body), spec.name))
+        try:
+            result: Any = await call.future  # type: ignore[misc] # one was asked for
+        except BaseException as error:  # noqa: BLE001 - again() raises it
+            result = await core.again(context, body, call, error)
         return spec.decode_result(result)
 
     @overload
@@ -351,14 +362,8 @@ class Client:
         return single(result, name)
 
     def _handler(self) -> Handler:
-        core = self._core
-        try:  # `is_here`, without its call: this is the hot path
-            here = get_running_loop() is core.loop
-        except RuntimeError:
-            here = False
-        if not here:
-            core.start()  # or says why not
-        return core.handler
+        self._core.start()  # or says why not
+        return self._core.handler
 
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
         clock = self._core.clock
@@ -371,9 +376,11 @@ class Client:
             None if timeout is None else now + timeout,
             timeout,
             dict(metadata) if metadata else {},
-            streams=streams,
         )
-        inherit(context)
+        context.streams = streams
+        parent = current_context.get(None)
+        if parent is not None:
+            inherit(context, parent)
         return context
 
     def _result_stream(

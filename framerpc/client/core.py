@@ -7,7 +7,7 @@ so to everybody who comes from another one; a forked child has none of its paren
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from framerpc.call import Handler, Stream, chain
 from framerpc.client.channel import Channel
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
     from framerpc.connection.addresses import Address
+    from framerpc.connection.outgoing import OutgoingCall
 
-__all__ = ["Core", "single"]
+__all__ = ["Begin", "Core", "single"]
+
+Begin: TypeAlias = "Callable[[CallContext, Buffer], OutgoingCall | None]"
+"""Sends a call at once, or returns None if it has to go the long way: through the handler."""
 
 
 class Core:
@@ -28,6 +32,8 @@ class Core:
 
     __slots__ = (
         "addresses",
+        "again",
+        "begin",
         "channel",
         "clock",
         "handler",
@@ -51,6 +57,8 @@ class Core:
         self.channel: Channel | None = None
         # From here on, what `start` replaces.
         self.clock: Callable[[], float] = _no_clock
+        self.begin: Begin = _long_way
+        self.again: Any = _nothing
         self.handler: Handler = _nothing
         self.notify: Handler = _nothing
 
@@ -61,6 +69,8 @@ class Core:
             self.clock = self.loop.time
             self.channel = Channel(self.addresses, self.options, self.loop)
             self.handler = self._around(self.channel.handle)
+            if not self.interceptors:
+                self.begin, self.again = self.channel.begin, self.channel.again
             self.notify = self._around(_one_way(self.channel))
         elif not self.is_here():
             raise ConfigurationError(_WRONG_LOOP)
@@ -102,6 +112,10 @@ async def _nothing(context: CallContext, body: Body) -> Body:
 
 def _no_clock() -> float:
     raise NotImplementedError
+
+
+def _long_way(context: CallContext, body: Buffer) -> None:  # noqa: ARG001 - as `Begin`
+    return None
 
 
 def _one_way(channel: Channel) -> Handler:

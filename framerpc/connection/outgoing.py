@@ -51,6 +51,7 @@ class OutgoingCall(msgspec.Struct, eq=False):
 
     Attributes:
         id: Its number on the connection.
+        table: The calls of the connection that it is on.
         method: The method called.
         deadline: Point in loop time, or None; None as well once it has passed.
         sent: Loop time at which the request was handed to the outbox.
@@ -61,6 +62,7 @@ class OutgoingCall(msgspec.Struct, eq=False):
     """
 
     id: int
+    table: OutgoingCalls
     method: str
     deadline: float | None
     sent: float
@@ -130,6 +132,7 @@ class OutgoingCalls:
         wire.calls.alive[call_id] = _OPEN
         call = OutgoingCall(
             call_id,
+            self,
             context.method,
             context.deadline,
             self._loop.time(),
@@ -153,7 +156,9 @@ class OutgoingCalls:
         call_id = book.new_id()
         flags = int(wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM)
         book.opened(call_id, flags)
-        call = OutgoingCall(call_id, method, context.deadline, self._loop.time(), context.timeout)
+        call = OutgoingCall(
+            call_id, self, method, context.deadline, self._loop.time(), context.timeout
+        )
         if wants_stream:
             call.reader = self._streams.reader(call_id, lambda: self.cancel(call))
         else:
