@@ -9,21 +9,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from framerpc.errors import ConfigurationError
 
-__all__ = ["KIB", "MIB", "Keepalive", "Limits"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["KIB", "MIB", "BalancingPolicy", "Keepalive", "Limits"]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
 
-def _check_positive(options: object) -> None:
-    """Refuse numbers that are not finite and positive; None means "no limit" where allowed."""
+def _check_positive(options: object, besides: str = "") -> None:
+    """Refuse numbers that are not finite and positive; None means "no limit" where allowed.
+
+    Args:
+        options: What to look through.
+        besides: The field that holds no number.
+    """
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
-        if value is None:
+        if value is None or field.name == besides:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigurationError(f"{field.name} must be a number, got {value!r}")
@@ -126,3 +134,92 @@ class Keepalive:
 
     def __post_init__(self) -> None:
         _check_positive(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancingPolicy:
+    """How one client spreads its calls, and when it stops trusting an endpoint.
+
+    Each field says where its default comes from; None switches the matter off where it is
+    allowed (protocol.md, "Several servers").
+
+    Attributes:
+        failures: Calls that must fail in a row before an endpoint is taken out (ejected). 5 as
+            in Finagle and Envoy. Too low, and one lost connection with a few calls takes a good
+            endpoint out. None: never for this reason.
+        failure_rate: Share of the calls of the last `window` that must have failed, above 0 and
+            up to 1. 0.5 over 10 s and 20 calls are Hystrix'. None: never for this reason.
+        window: Seconds of calls that count for `failure_rate`; at least the last half of it.
+        min_calls: Calls in the window below which a rate says nothing.
+        ejection: Seconds that the first ejection lasts, doubled by each further one. 5 as in
+            Finagle. Each is shortened by a random part, up to half.
+        max_ejection: Seconds that an ejection lasts at most. One call in 30 s is a cheap probe.
+        forgive: Seconds in service after which earlier ejections no longer count.
+        probe_timeout: Seconds after which another probe is sent, if the one call that was let
+            through to an ejected endpoint has not ended.
+        panic_threshold: Share of the endpoints that must look healthy, above 0 and up to 1. With
+            fewer, all that are connected are used, ejected ones too: more likely it is not they
+            that are ill, and the rest would not carry the load. 0.5 as in Envoy. None: only when
+            none is left.
+        slow_start: Seconds over which the share of an endpoint grows that is new or returns, so
+            that cold caches are not drowned. Not for those that a client begins with. None: off.
+        slow_start_share: Share of its calls that such an endpoint gets at first, above 0 and up
+            to 1. 0.1 as in Envoy.
+        latency_decay: Seconds over which an observed latency is forgotten (to a third). 10 as in
+            Finagle.
+        hash_bound: How many times the average load a "consistent_hash" endpoint may carry, above
+            1. Near 1 balances well and moves many keys; 1.25 as in Mirrokni et al. and HAProxy's
+            advice.
+        hash_floor: Calls in flight up to which no endpoint counts as loaded: among few calls the
+            average says nothing, and a key should stay where it is.
+        max_endpoints: Endpoints that one client uses; a resolver's further ones are ignored, and
+            counted.
+        is_failure: Tells which errors speak against an endpoint, and which do not. None: lost
+            connections, `Unavailable` and `DeadlineExceeded` do. Not asked about calls that
+            were cancelled.
+    """
+
+    failures: int | None = 5
+    failure_rate: float | None = 0.5
+    window: float = 10.0
+    min_calls: int = 20
+    ejection: float = 5.0
+    max_ejection: float = 30.0
+    forgive: float = 60.0
+    probe_timeout: float = 10.0
+    panic_threshold: float | None = 0.5
+    slow_start: float | None = 10.0
+    slow_start_share: float = 0.1
+    latency_decay: float = 10.0
+    hash_bound: float = 1.25
+    hash_floor: int = 8
+    max_endpoints: int = 1000
+    is_failure: Callable[[BaseException], bool] | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive(self, besides="is_failure")
+        for name in _NEEDED:
+            if getattr(self, name) is None:
+                raise ConfigurationError(f"{name} must be a number, got None")
+        for name in ("failure_rate", "panic_threshold", "slow_start_share"):
+            share = getattr(self, name)
+            if share is not None and share > 1:
+                raise ConfigurationError(f"{name} is a share and at most 1, got {share!r}")
+        if self.hash_bound <= 1:
+            raise ConfigurationError(
+                f"hash_bound must be above 1, or there is no room to move to; "
+                f"got {self.hash_bound!r}"
+            )
+        if self.max_ejection < self.ejection:
+            raise ConfigurationError(
+                f"max_ejection ({self.max_ejection}) must be at least ejection ({self.ejection})"
+            )
+        if self.is_failure is not None and not callable(self.is_failure):
+            raise ConfigurationError(f"is_failure must be a callable, got {self.is_failure!r}")
+
+
+_NEEDED: Final = (
+    "window", "min_calls", "ejection", "max_ejection", "forgive", "probe_timeout",
+    "slow_start_share", "latency_decay", "hash_bound", "hash_floor", "max_endpoints",
+)  # fmt: skip
+"""The fields of `BalancingPolicy` that cannot be switched off."""
