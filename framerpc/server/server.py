@@ -229,7 +229,7 @@ class Server:
             raise ConfigurationError("the server listens already; pass all addresses at once")
         if not urls:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
-        addresses = [parse_address(url) for url in urls]
+        addresses = [parse_address(url, options=()) for url in urls]
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.draining = False
