@@ -63,6 +63,9 @@ async def dial(
         raise ConnectionFailed(str(address), 1, cause) from exc
     except OSError as exc:
         raise ConnectionFailed(str(address), 1, _in_words(exc)) from exc
+    except UnicodeError as exc:
+        cause = f"{address.host!r} can be no name: {exc}"
+        raise ConnectionFailed(str(address), 1, cause, final=True) from exc
     tune(transport, keepalive)
     return connection
 

@@ -175,6 +175,14 @@ async def test_an_unknown_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         await connect(parse_address("tcp://service.test:1"))
 
 
+@pytest.mark.parametrize("name", ["a..test", f"{'x' * 64}.test"])
+async def test_what_can_be_no_name_is_final(name: str) -> None:
+    """With an empty or an overlong part, trying again is pointless."""
+    with pytest.raises(ConnectionFailed, match="can be no name") as caught:
+        await connect(parse_address(f"tcp://{name}:1"))
+    assert caught.value.final
+
+
 # ----------------------------------------------------------------- TLS
 
 
