@@ -75,6 +75,11 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         finished: The call has ended; nothing may inherit from it any more.
         children: The calls that its handler made, as long as they run.
         parent: The call whose handler makes this one, if one does.
+        idempotent: It may be sent again without harm.
+        attempt: 1 the first time that it is sent, one more each time that it is sent again.
+        routing_key: On a client, what decides where it goes if the balancing is sticky.
+        hedge: On a client, when it goes to a second server as well.
+        choice: On a client with several endpoints, the one of this attempt, and why.
         now: Returns the loop's time; from any thread.
     """
 
@@ -92,6 +97,11 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     finished: bool = False
     children: list[CallContext] | None = None
     parent: CallContext | None = None
+    idempotent: bool = False
+    attempt: int = 1
+    routing_key: str | None = None
+    hedge: Any = None
+    choice: Any = None
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"

@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KIB", "MIB", "BalancingPolicy", "Keepalive", "Limits"]
+__all__ = ["KIB", "MIB", "BalancingPolicy", "HedgePolicy", "Keepalive", "Limits", "RetryPolicy"]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -134,6 +134,77 @@ class Keepalive:
 
     def __post_init__(self) -> None:
         _check_positive(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a call that failed is sent again.
+
+    Whether that is *safe* is not for a policy to say: a call that surely did not reach the
+    application is safe, one that may have is safe only if its method is declared idempotent
+    (protocol.md, "Errors"). A policy says how often, how soon, and how much of it. Waiting for a
+    connection is no attempt. The deadline of a call holds for all its attempts together.
+
+    Attributes:
+        stop: When to give up: any of tenacity's `stop_*` objects; None for 5 attempts (as gRPC
+            at most allows).
+        wait: How long to pause before each further attempt: any of tenacity's `wait_*` objects;
+            None for full jitter up to 0.05, 0.1, 0.2, … 1 second. A server that asks for a
+            longer pause gets it.
+        retry: Narrows what is tried again: any of tenacity's `retry_*` objects that look at an
+            exception; None for all that is safe.
+        share: Retries allowed for each call in the last 10 seconds, so that they cannot multiply
+            an outage; 0 to 1. The default is that of Finagle's RetryBudget.
+        floor: Retries per second that are always allowed, for quiet clients; Finagle's again.
+    """
+
+    stop: Callable[[Any], bool] | None = None
+    wait: Callable[[Any], float] | None = None
+    retry: Callable[[Any], bool] | None = None
+    share: float = 0.2
+    floor: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("stop", "wait", "retry"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(
+                    f"{name} must be one of tenacity's {name}_* objects, got {value!r}"
+                )
+        _check_share("share", self.share)
+        if not _is_number(self.floor) or self.floor < 0:
+            raise ConfigurationError(f"floor must be retries per second >= 0, got {self.floor!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgePolicy:
+    """When an idempotent call that is slow is sent to a second server as well.
+
+    The first answer counts, the other call is cancelled. Source: Dean and Barroso, "The Tail at
+    Scale" (2013).
+
+    Attributes:
+        delay: Seconds to wait for the first server; None for the time within which 95 of 100
+            recent calls of the method were answered.
+        share: Second calls allowed for each call: the extra load that is accepted; 0 to 1.
+    """
+
+    delay: float | None = None
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and (not _is_number(self.delay) or self.delay < 0):
+            raise ConfigurationError(f"delay must be seconds >= 0, or None; got {self.delay!r}")
+        _check_share("share", self.share)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_share(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator] # it is a number
+        raise ConfigurationError(f"{name} must be a number from 0 to 1, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

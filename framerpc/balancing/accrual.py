@@ -168,6 +168,11 @@ class Accrual:
         self.until = now
         return True
 
+    def reconnected(self, now: float) -> None:
+        """Note a new connection: it may be another server by now, so a probe is due at once."""
+        if self.health is Health.EJECTED:
+            self.until = min(self.until, now)
+
     def _is_probe(self, probe: int) -> bool:
         return self.health is Health.PROBING and probe == self._probe
 

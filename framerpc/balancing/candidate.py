@@ -76,6 +76,8 @@ class Candidate:
 
     def set_ready(self, ready: bool, now: float) -> None:  # noqa: FBT001 - it is the news
         """Note whether there is a connection that takes calls."""
+        if ready:
+            self.accrual.reconnected(now)
         if ready and self._warms:
             self.warm_up(now)
         self._warms = True  # from now on it returns

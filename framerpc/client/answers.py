@@ -32,13 +32,20 @@ class Answer(AsyncIterator["Buffer"]):
     Args:
         context: The call.
         reader: Where its items arrive.
+        left: Told once how it ended: with what it raised, or None.
     """
 
-    __slots__ = ("_context", "_loop", "_reader")
+    __slots__ = ("_context", "_left", "_loop", "_reader")
 
-    def __init__(self, context: CallContext, reader: ItemReader) -> None:
+    def __init__(
+        self,
+        context: CallContext,
+        reader: ItemReader,
+        left: Callable[[BaseException | None], None],
+    ) -> None:
         self._context = context
         self._reader = reader
+        self._left = left
         self._loop = asyncio.get_running_loop()
 
     async def __anext__(self) -> Buffer:
@@ -46,16 +53,19 @@ class Answer(AsyncIterator["Buffer"]):
         try:
             return await anext(self._reader)
         except DeadlineExceeded as error:
-            release(self._context)
+            self._over(error)
             error.method = self._context.method
             raise
-        except Exception:  # StopAsyncIteration too
-            release(self._context)
+        except StopAsyncIteration:
+            self._over(None)
+            raise
+        except Exception as error:
+            self._over(error)
             raise
 
     async def aclose(self) -> None:
         """Stop the producer, unless it has finished."""
-        release(self._context)
+        self._over(None)
         self._reader.close()
 
     def __del__(self) -> None:
@@ -63,7 +73,13 @@ class Answer(AsyncIterator["Buffer"]):
             # The garbage collector may run in any thread, and after the loop is closed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._reader.close)
+                self._loop.call_soon_threadsafe(self._left, None)
             release(self._context)
+
+    def _over(self, error: BaseException | None) -> None:
+        if not self._context.finished:
+            release(self._context)
+            self._left(error)
 
 
 async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]) -> None:

@@ -383,6 +383,11 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         if self.wire.state not in _OVER:
             await self._turns.wait()
 
+    async def idle(self) -> None:
+        """Wait until no call of ours is in flight; at once if the connection is gone."""
+        while self.calls.alive:
+            await self._turns.wait()
+
     # ------------------------------------------------------------------ ending
 
     def goaway(self, reason: str, grace: float) -> None:

@@ -172,7 +172,7 @@ class OutgoingCalls:
         context.peer = self._endpoint
         deadline = call.deadline
         timeout_ms = None if deadline is None else to_wire(deadline, call.sent)
-        headers = {"meta": context.metadata} if context.metadata else None
+        headers = _headers(context) if context.metadata or context.attempt > 1 else None
         size = len(body)
         frame = b""
         if size <= PART_SIZE:
@@ -297,6 +297,15 @@ class OutgoingCalls:
         )
         error.method = call.method
         return error
+
+
+def _headers(context: CallContext) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if context.metadata:
+        headers["meta"] = context.metadata
+    if context.attempt > 1:
+        headers["attempt"] = context.attempt
+    return headers
 
 
 def _ignore(_sent: bool) -> None:  # noqa: FBT001 - the callback's shape

@@ -292,17 +292,23 @@ class Peer:
     ) -> CallContext:
         clock = self._clock
         now = clock()
-        return CallContext(
+        context = CallContext(
             name,
             clock,
             now,
             None if timeout is None else now + timeout,
             timeout,
-            (headers.get("meta") or {}) if headers else {},
+            {},
             self.identity,
             self.address,
             self._server,
         )
+        if headers:
+            context.metadata = headers.get("meta") or {}
+            attempt = headers.get("attempt")
+            if type(attempt) is int and attempt > 0:
+                context.attempt = attempt
+        return context
 
     # -------------------------------------------------------------------- running
 

@@ -123,6 +123,23 @@ def test_a_probe_that_succeeds_brings_it_back() -> None:
     assert health(accrual) is Health.TRUSTED
 
 
+def test_a_new_connection_makes_the_probe_due() -> None:
+    """It may be another server by now: nobody waits for the rest of the ejection."""
+    accrual = ejected()
+    assert not accrual.due(0.5)
+    accrual.reconnected(0.5)
+    assert accrual.due(0.5)
+    assert health(accrual) is Health.EJECTED
+
+
+def test_a_new_connection_of_a_trusted_endpoint_changes_nothing() -> None:
+    """There is nothing to find out."""
+    accrual = Accrual(POLICY)
+    accrual.reconnected(0.5)
+    assert health(accrual) is Health.TRUSTED
+    assert not accrual.due(0.5)
+
+
 def test_each_failed_probe_doubles_the_ejection() -> None:
     """4, 8, 16 and 16 seconds, each halved by this chance: there is a longest."""
     accrual = ejected()

@@ -237,14 +237,15 @@ def test_a_lost_probe_does_not_keep_an_endpoint_out() -> None:
     assert made.pick(now + 10, exclude=others) is not None
 
 
-def test_a_reconnected_endpoint_stays_ejected() -> None:
-    """A new connection does not prove that calls work."""
+def test_a_reconnected_endpoint_is_probed_at_once() -> None:
+    """A new connection does not prove that calls work: one call finds out, and no more."""
     made = balancer("round_robin", 1, 1, 1, policy=STRICT)
     fail(made, "a", 0.0, 3)
     a = endpoints(1)[0]
     made.set_ready(a, False, 0.5)
     made.set_ready(a, True, 1.0)
-    assert {answer(made, 1.0) for _ in range(10)} == {"b", "c"}
+    assert [name(made.pick(1.0)) for _ in range(10)].count("a") == 1
+    assert standings(made, 1.0)["a"] is Standing.PROBING
 
 
 def test_what_counts_as_a_failure_is_an_option() -> None:
