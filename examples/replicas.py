@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Replica:
 
 
 @contextlib.asynccontextmanager
-async def replicas(*names: str) -> AsyncIterator[list[Replica]]:
+async def replicas(*names: str) -> AsyncGenerator[list[Replica], None]:
     """Run one replica for each name while the block runs."""
     running = [Replica(name) for name in names]
     try:

@@ -240,10 +240,11 @@ class Client:
         call = core.begin(context, body)
         if call is None:
             return spec.decode_result(single(await core.handler(context, body), spec.name))
+        result: Buffer
         try:
-            result: Any = await call.future  # type: ignore[misc] # one was asked for
+            result = await call.future  # type: ignore[misc] # one was asked for
         except BaseException as error:  # noqa: BLE001 - again() raises it
-            result = await core.again(context, body, call, error)
+            result = single(await core.again(context, body, call, error), spec.name)
         return spec.decode_result(result)
 
     @overload

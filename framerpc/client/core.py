@@ -7,7 +7,7 @@ so to everybody who comes from another one; a forked child has none of its paren
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from framerpc.call import Handler, Stream, chain
 from framerpc.client.caller import Caller
@@ -15,17 +15,20 @@ from framerpc.client.pool import Pool
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
     from framerpc.connection.outgoing import OutgoingCall
     from framerpc.resolvers.resolver import Resolver
 
-__all__ = ["Begin", "Core", "single"]
+__all__ = ["Again", "Begin", "Core", "single"]
 
 Begin: TypeAlias = "Callable[[CallContext, Buffer], OutgoingCall | None]"
 """Sends a call at once, or returns None if it has to go the long way: through the handler."""
+
+Again: TypeAlias = "Callable[[CallContext, Buffer, OutgoingCall, BaseException], Awaitable[Body]]"
+"""Deals with the failure of a call that was sent at once."""
 
 
 class Core:
@@ -59,7 +62,7 @@ class Core:
         # From here on, what `start` replaces.
         self.clock: Callable[[], float] = _no_clock
         self.begin: Begin = _long_way
-        self.again: Any = _nothing
+        self.again: Again = _no_again
         self.handler: Handler = _nothing
         self.notify: Handler = _nothing
 
@@ -113,6 +116,12 @@ async def _nothing(context: CallContext, body: Body) -> Body:
 
 
 def _no_clock() -> float:
+    raise NotImplementedError
+
+
+async def _no_again(
+    context: CallContext, body: Buffer, call: OutgoingCall, error: BaseException
+) -> Body:
     raise NotImplementedError
 
 
