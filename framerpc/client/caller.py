@@ -127,7 +127,7 @@ class Caller:
         adopt(context)
         try:
             call = place.connection.calls.start(context, body)
-            return await call.future  # type: ignore[misc,no-any-return] # it was asked for
+            return await call.future  # type: ignore[no-any-return]
         except BaseException as error:
             problem = error
             if call is not None:
@@ -157,7 +157,7 @@ class Caller:
             return Stream(Answer(context, call.reader, place.left))
         problem: BaseException | None = None
         try:
-            return await call.future  # type: ignore[misc,no-any-return] # it was asked for
+            return await call.future  # type: ignore[no-any-return]
         except BaseException as error:
             problem = error
             _settle(context, call, error)

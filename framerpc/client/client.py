@@ -242,7 +242,7 @@ class Client:
             return spec.decode_result(single(await core.handler(context, body), spec.name))
         result: Buffer
         try:
-            result = await call.future  # type: ignore[misc] # one was asked for
+            result = await call.future
         except BaseException as error:  # noqa: BLE001 - again() raises it
             result = single(await core.again(context, body, call, error), spec.name)
         return spec.decode_result(result)

@@ -67,7 +67,7 @@ class OutgoingCall(msgspec.Struct, eq=False):
     deadline: float | None
     sent: float
     timeout: float | None = None
-    future: asyncio.Future[Any] | None = None
+    future: Any = None  # an asyncio.Future, which its users need not ask for
     reader: ItemReader | None = None
     writer: ItemWriter | None = None
 
