@@ -18,7 +18,15 @@ import logging as _logging
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
-from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
+from framerpc.config import (
+    AdaptiveConcurrency,
+    BalancingPolicy,
+    ConnectionAge,
+    HedgePolicy,
+    Keepalive,
+    Limits,
+    RetryPolicy,
+)
 from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
 from framerpc.errors import (
@@ -63,6 +71,7 @@ if _TYPE_CHECKING:
     from framerpc.server.server import Server
 
 __all__ = [
+    "AdaptiveConcurrency",
     "BalancingPolicy",
     "Body",
     "CallContext",
@@ -70,6 +79,7 @@ __all__ = [
     "Cancelled",
     "Client",
     "ConfigurationError",
+    "ConnectionAge",
     "ConnectionFailed",
     "ConnectionLost",
     "Credentials",

@@ -9,14 +9,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KIB", "MIB", "BalancingPolicy", "HedgePolicy", "Keepalive", "Limits", "RetryPolicy"]
+__all__ = [
+    "KIB",
+    "MIB",
+    "AdaptiveConcurrency",
+    "BalancingPolicy",
+    "ConcurrencyLimit",
+    "ConnectionAge",
+    "HedgePolicy",
+    "Keepalive",
+    "Limits",
+    "RetryPolicy",
+    "check_concurrency",
+]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -294,3 +306,79 @@ _NEEDED: Final = (
     "slow_start_share", "latency_decay", "hash_bound", "hash_floor", "max_endpoints",
 )  # fmt: skip
 """The fields of `BalancingPolicy` that cannot be switched off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveConcurrency:
+    """A limit of calls at once that follows how long they take.
+
+    It grows while calls take no longer than usual, and shrinks when they do. For a server whose
+    right limit nobody knows, or one that changes with its neighbours on the machine. The defaults
+    are those of Netflix' Gradient2 limit.
+
+    Attributes:
+        initial: Calls at once to start with.
+        minimum: Never fewer. Too low, and a service that is slow for other reasons than its load
+            is choked.
+        maximum: Never more.
+        headroom: Calls by which the limit grows beyond what is used while nothing becomes slower,
+            before smoothing; it is also the queue that is put up with.
+        smoothing: Part of each change that is made at once, from 0 to 1.
+        window: Seconds over which durations are averaged before anything is concluded.
+        memory: Windows over which it is learnt what is usual.
+    """
+
+    initial: int = 20
+    minimum: int = 20
+    maximum: int = 200
+    headroom: int = 4
+    smoothing: float = 0.2
+    window: float = 1.0
+    memory: int = 600
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+        if not self.minimum <= self.initial <= self.maximum:
+            raise ConfigurationError(
+                f"initial must be from minimum to maximum, {self.minimum} to {self.maximum}; "
+                f"got {self.initial}"
+            )
+        _check_share("smoothing", self.smoothing)
+
+
+ConcurrencyLimit: TypeAlias = int | AdaptiveConcurrency
+"""How many calls run at once: a number, or how to find it out."""
+
+
+def check_concurrency(value: object) -> None:
+    """Refuse what is no limit of calls at once; None stands for "no limit".
+
+    Raises:
+        ConfigurationError: It is no positive integer, and no `AdaptiveConcurrency`.
+    """
+    if value is None or isinstance(value, AdaptiveConcurrency):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"max_concurrency must be an integer >= 1 or an AdaptiveConcurrency, got {value!r}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionAge:
+    """How old a connection may become, so that clients spread anew over servers that were added.
+
+    Attributes:
+        maximum: Seconds after which a client is asked to use another connection.
+        jitter: Part by which that varies up or down at random, from 0 to 1, so that connections
+            made at the same time do not end at the same time. 0.1 as in gRPC.
+        grace: Seconds that calls in flight get then, streams included.
+    """
+
+    maximum: float
+    jitter: float = 0.1
+    grace: float = 30.0
+
+    def __post_init__(self) -> None:
+        _check_share("jitter", self.jitter)
+        _check_positive(self, besides="jitter")

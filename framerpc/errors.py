@@ -341,17 +341,25 @@ class CallError(FrameRPCError):
         detail: What happened, in words.
         method: The method called; empty until the framework has filled it in.
         executed: Did the work happen? Filled in by the framework, never by the application.
-        retry_after: Seconds to wait before trying again, if the server asked for it.
+        retry_after: Seconds to wait before trying again, if the server asked for it (another
+            server may be asked at once if the work did not happen).
+        may_retry: False if the server asked not to send this call again.
     """
 
     status: ClassVar[Status] = Status.APPLICATION
     method: str = ""
     executed: Executed = "no"
     retry_after: float | None = None
+    may_retry: bool = True
 
-    def __init__(self, detail: str = "") -> None:
+    def __init__(
+        self, detail: str = "", *, retry_after: float | None = None, may_retry: bool = True
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
+        if retry_after is not None and not 0 <= retry_after < float("inf"):
+            raise ConfigurationError(f"retry_after must be seconds >= 0, got {retry_after!r}")
+        self.retry_after, self.may_retry = retry_after, may_retry
 
     def __str__(self) -> str:
         what = self.detail or type(self).__name__
@@ -363,6 +371,8 @@ class CallError(FrameRPCError):
     @property
     def retry(self) -> Retry:
         """May the same call be sent again? (protocol.md, "Errors")."""
+        if not self.may_retry:
+            return "no"
         allowed = STATUSES[self.status].retry
         if allowed == "yes" and self.executed != "no":
             return "idempotent"

@@ -28,7 +28,7 @@ LOWER: Final[dict[str, set[str]]] = {
     "adapters.uvloop": {"errors"},  # chooses a loop, and knows nothing of what runs on it
     "config": {"errors"},
     "deadline": {"errors"},
-    "contract": {"errors"},
+    "contract": {"errors", "config"},  # a declaration may hold an option: `max_concurrency`
     "codecs": {"errors"},
     "protocol": {"errors", "config", "codecs"},
     "call": {"errors", "deadline"},

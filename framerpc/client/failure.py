@@ -66,9 +66,15 @@ def to_exception(frame: Error, method: str) -> FrameRPCError:
     # A peer that claims what its status cannot mean is not believed.
     error.executed = executed if executed in allowed else allowed[0]
     pause = details.get("retry_after_ms")
-    if isinstance(pause, (int, float)) and pause >= 0:
+    if isinstance(pause, (int, float)) and 0 <= pause <= _LONGEST_PAUSE:
         error.retry_after = pause / 1000
+    if details.get("may_retry") is False:
+        error.may_retry = False
     return error
+
+
+_LONGEST_PAUSE: Final = 2**53 - 1
+"""Milliseconds: the largest uint. No infinity, and no number that a float cannot take."""
 
 
 def _call_error(frame: Error, details: dict[str, Any]) -> CallError:

@@ -23,7 +23,7 @@ __all__ = ["Answering"]
 
 _RESPONSE: Final = Kind.RESPONSE.value
 
-_SHORT_DETAILS: Final = frozenset({"error_id", "name", "retry_after_ms"})
+_SHORT_DETAILS: Final = frozenset({"error_id", "may_retry", "name", "retry_after_ms"})
 """Details of an ERROR that are never long."""
 
 

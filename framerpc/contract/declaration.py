@@ -13,11 +13,14 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overload
 
+from framerpc.config import check_concurrency
 from framerpc.contract.names import check_name
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from framerpc.config import ConcurrencyLimit
 
 __all__ = [
     "SERVICE_NAME",
@@ -50,6 +53,7 @@ class MethodDeclaration:
         run: Where it runs, if that was said.
         owner: The service class that it is in; filled in by `@service`.
         attribute: Its name there; filled in by `@service`.
+        max_concurrency: How many calls of it run at once, or None.
     """
 
     name: str | None = None
@@ -58,6 +62,7 @@ class MethodDeclaration:
     run: RunOption = None
     owner: type | None = None
     attribute: str = ""
+    max_concurrency: ConcurrencyLimit | None = None
 
 
 @overload
@@ -71,6 +76,7 @@ def method(
     idempotent: bool = False,
     once: bool = False,
     run: RunOption = None,
+    max_concurrency: ConcurrencyLimit | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -82,6 +88,7 @@ def method(
     idempotent: bool = False,
     once: bool = False,
     run: RunOption = None,
+    max_concurrency: ConcurrencyLimit | None = None,
 ) -> Any:
     """Declare that a function of a service may be called from outside.
 
@@ -94,11 +101,14 @@ def method(
             already; clients do not send such calls again yet.
         run: "loop", "thread" or "process". An `async def` runs on the event loop, a `def` in a
             worker thread unless this says otherwise.
+        max_concurrency: How many calls of it a server runs at once, or an `AdaptiveConcurrency`.
+            A call beyond that gets `ResourceExhausted` at once. No part of the contract.
 
     Raises:
-        ConfigurationError: It was put on something that is not a function.
+        ConfigurationError: It was put on something that is not a function, or the limit is none.
     """
-    declaration = MethodDeclaration(name, idempotent, once, run)
+    check_concurrency(max_concurrency)
+    declaration = MethodDeclaration(name, idempotent, once, run, max_concurrency=max_concurrency)
     if function is None:
         return functools.partial(_declare, declaration)
     return _declare(declaration, function)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
+from framerpc.config import check_concurrency
 from framerpc.contract import values
 from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
@@ -21,6 +22,7 @@ from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from framerpc.config import ConcurrencyLimit
     from framerpc.contract.declaration import RunOption
     from framerpc.contract.signature import Parameter, Signature
     from framerpc.contract.values import Buffer, Decode
@@ -47,6 +49,7 @@ class MethodSpec:
         parameters: What it takes, without `self`.
         result: Type of its result, of an item if that is a stream.
         service_doc: The docstring of its service, or None if it is a bare function.
+        max_concurrency: How many calls of it a server runs at once, or None.
         encode_arguments: Encodes what the caller wrote; see `ArgumentsCodec.encode`.
         decode_arguments: Decodes a body for the handler; see `ArgumentsCodec.decode`.
     """
@@ -59,6 +62,7 @@ class MethodSpec:
         "doc",
         "encode_arguments",
         "idempotent",
+        "max_concurrency",
         "name",
         "once",
         "parameters",
@@ -85,6 +89,7 @@ class MethodSpec:
         self.signature = signature.text
         self.idempotent = declaration.idempotent
         self.once = declaration.once
+        self.max_concurrency = declaration.max_concurrency
         self.run: Run = run
         self.streams_in = signature.stream is not None
         self.streams_out = signature.streams_out
@@ -178,6 +183,7 @@ class MethodOptions(TypedDict, total=False):
     idempotent: bool
     once: bool
     run: RunOption
+    max_concurrency: ConcurrencyLimit | None
     internal: bool
 
 
@@ -197,6 +203,7 @@ def function_spec(
     internal = options.pop("internal", False)
     declared = declaration_of(function) or MethodDeclaration()
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    check_concurrency(given.get("max_concurrency"))
     declared = replace(declared, **given)
     attribute = str(getattr(function, "__name__", "") or type(function).__name__)
     name = name or declared.name or attribute

@@ -17,15 +17,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, chain
+from framerpc.contract.names import RESERVED_PREFIX
 from framerpc.contract.values import encode
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 from framerpc.protocol.frames import Flag
+from framerpc.server.overload import Limiter, limited
 from framerpc.server.threads import blocking_iterator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from framerpc.call import Buffer
+    from framerpc.config import ConcurrencyLimit
     from framerpc.contract.service import MethodSpec
     from framerpc.server.workers import Workers
 
@@ -58,10 +61,23 @@ class Dispatcher:
     Args:
         interceptors: Around every handler; the first is the outermost.
         workers: The threads and processes of the server.
+        max_concurrency: How many calls of all methods run at once, or None.
+
+    Attributes:
+        methods: The methods.
+        limiters: The limits of calls at once: of methods by name, of the server by "".
     """
 
-    def __init__(self, interceptors: tuple[Interceptor, ...], workers: Workers) -> None:
+    def __init__(
+        self,
+        interceptors: tuple[Interceptor, ...],
+        workers: Workers,
+        max_concurrency: ConcurrencyLimit | None = None,
+    ) -> None:
         self.methods: dict[str, Method] = {}
+        self.limiters: dict[str, Limiter] = {}
+        if max_concurrency is not None:
+            self.limiters[""] = Limiter(max_concurrency, "the server")
         self._interceptors = interceptors
         self._workers = workers
 
@@ -75,8 +91,20 @@ class Dispatcher:
             raise ConfigurationError(
                 f"two methods are named {spec.name!r}; give one of them another name"
             )
-        handler = self._handler(spec, function)
-        self.methods[spec.name] = Method(spec, chain(self._interceptors, handler))
+        handler = chain(self._interceptors, self._handler(spec, function))
+        limiters = self._limiters_for(spec)
+        if limiters:
+            handler = limited(handler, limiters)
+        self.methods[spec.name] = Method(spec, handler)
+
+    def _limiters_for(self, spec: MethodSpec) -> tuple[Limiter, ...]:
+        """Return the limits that go for a method: its own, then the server's."""
+        if spec.name.startswith(RESERVED_PREFIX):
+            return ()  # whether a server is well can be asked when it is overloaded, above all
+        if spec.max_concurrency is not None:
+            self.limiters[spec.name] = Limiter(spec.max_concurrency, spec.name)
+        found = (self.limiters.get(name) for name in (spec.name, ""))
+        return tuple(limiter for limiter in found if limiter is not None)
 
     def specs(self) -> Iterable[MethodSpec]:
         """Return the declarations of all methods."""

@@ -12,6 +12,7 @@ Spec: protocol.md, "Errors".
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import traceback
 from typing import TYPE_CHECKING, Any, Final
@@ -121,7 +122,7 @@ def _described(exc: BaseException, context: CallContext, *, trusted: bool) -> Fa
             {"where": times(context, exc)},
         )
     if isinstance(exc, CallError) and _refuses(exc, context):
-        return Failure(exc.status, _executed(context), str(exc.detail), _retry_after(exc))
+        return Failure(exc.status, _executed(context), str(exc.detail), _pushback(exc))
     return _internal(exc, context, _executed(context), trusted=trusted)
 
 
@@ -185,10 +186,14 @@ def _declared(exc: BaseException, context: CallContext, *, trusted: bool) -> Fai
     return Failure(Status.APPLICATION, "yes", "", {"name": name, "fields": fields})
 
 
-def _retry_after(exc: CallError) -> dict[str, Any] | None:
-    if exc.retry_after is None:
-        return None
-    return {"retry_after_ms": int(exc.retry_after * 1000)}
+def _pushback(exc: CallError) -> dict[str, Any] | None:
+    """Return what the caller is told about trying again."""
+    details: dict[str, Any] = {}
+    if exc.retry_after is not None:
+        details["retry_after_ms"] = math.ceil(exc.retry_after * 1000)
+    if not exc.may_retry:
+        details["may_retry"] = False
+    return details or None
 
 
 def _internal(

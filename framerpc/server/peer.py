@@ -391,12 +391,18 @@ class Peer:
             self._fail(call, failure)
 
     def _fail(self, call: IncomingCall, failure: Failure) -> None:
+        counters = self._server.counters
         if not call.answered:
             call.answered = True
-            self._server.counters.failed_calls += 1
+            if failure.executed:
+                counters.failed_calls += 1
+            else:
+                counters.refused_calls += 1
             self.connection.fail(
                 call.id, failure.status, failure.executed, failure.detail, failure.details
             )
+        elif not call.id and not failure.executed:
+            counters.dropped_notifications += 1
 
     def _receipt(self, call: IncomingCall, outcome: Outcome) -> None:
         if not call.answered:

@@ -127,6 +127,8 @@ class Peers:
         self._watch(peer)
         self._by_host[peer.host] += 1
         server.counters.connections += 1
+        if peer.address == f"{scheme}://":  # a Unix socket has no name of its own
+            peer.address = connection.endpoint = f"{scheme}://#{server.counters.connections}"
 
     def _watch(self, peer: Peer) -> None:
         """Give a stranger its time: all get the same, so a queue and one timer do."""

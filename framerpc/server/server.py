@@ -12,15 +12,15 @@ import asyncio
 import inspect
 import logging
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from framerpc.config import Keepalive, Limits
+from framerpc.config import Keepalive, Limits, check_concurrency
 from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.builtin import builtin_methods
+from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.workers import Workers
@@ -31,37 +31,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
+    from framerpc.config import ConcurrencyLimit
     from framerpc.contract.service import MethodSpec
 
-__all__ = ["Counters", "Listening", "Server"]
+__all__ = ["Listening", "Server"]
 
 _logger: Final = logging.getLogger("framerpc.server")
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a server counted since it was made.
-
-    Attributes:
-        connections: Connections accepted, strangers included.
-        turned_away: Strangers over the bounds, closed without a word.
-        calls: Calls that ended, one-way ones included.
-        failed_calls: Calls that were answered with an error after they had started.
-        refused_calls: Calls that were answered with an error and not started.
-        dropped_notifications: One-way calls that could not run.
-        violations: Connections closed because the client broke the protocol.
-    """
-
-    connections: int = 0
-    turned_away: int = 0
-    calls: int = 0
-    failed_calls: int = 0
-    refused_calls: int = 0
-    dropped_notifications: int = 0
-    violations: int = 0
 
 
 class Server:
@@ -78,6 +56,8 @@ class Server:
             `PermissionDenied`. May be `async`.
         interceptors: Around every call; the first is the outermost. They run inside `authorize`.
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
+        max_concurrency: How many calls run at once, or an `AdaptiveConcurrency`; None for as many
+            as come. A call beyond that gets `ResourceExhausted` at once. Fair between clients.
 
     Raises:
         ConfigurationError: A service cannot be registered; the text says which, and why.
@@ -92,7 +72,9 @@ class Server:
         authorize: Callable[[CallContext], Awaitable[None] | None] | None = None,
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
+        max_concurrency: ConcurrencyLimit | None = None,
     ) -> None:
+        check_concurrency(max_concurrency)
         self.limits = limits or Limits()
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
@@ -102,7 +84,7 @@ class Server:
         if authorize is not None:
             around = (_authorizing(authorize), *around)
         self.workers = Workers(self.limits)
-        self.dispatcher = Dispatcher(around, self.workers)
+        self.dispatcher = Dispatcher(around, self.workers, max_concurrency)
         self.peers = Peers(self, authenticate)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,6 +124,7 @@ class Server:
         idempotent: bool = False,
         once: bool = False,
         run: Literal["loop", "thread", "process"] | None = None,
+        max_concurrency: ConcurrencyLimit | None = None,
     ) -> Callable[[_Function], _Function]: ...
     def method(  # type: ignore[misc] # mypy looks for the names that **options takes
         self, function: Any = None, /, **options: Any
@@ -375,9 +358,17 @@ class Server:
             "clients": len(self.peers.welcome),
             "strangers": len(self.peers.strangers),
             "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
+            "shed_calls": sum(each.refused for each in self.dispatcher.limiters.values()),
         }
         names = Counters.__dataclass_fields__
         return {name: int(getattr(self.counters, name)) for name in names} | now
+
+    def concurrency(self) -> dict[str, dict[str, int]]:
+        """Return each limit of calls at once: what it is now, calls in flight, calls refused.
+
+        By the names of methods; "" stands for the server.
+        """
+        return {name: each.statistics() for name, each in self.dispatcher.limiters.items()}
 
 
 class Listening:

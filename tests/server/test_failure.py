@@ -196,12 +196,55 @@ async def test_odd_text_of_a_refusal_crosses(detail: Any) -> None:
 @virtual_time
 async def test_refusal_by_the_handler_crosses_as_itself() -> None:
     """A framework error that the handler raises freshly is meant for the caller."""
-    error = framerpc.ResourceExhausted("no more tea")
-    error.retry_after = 2.5
+    error = framerpc.ResourceExhausted("no more tea", retry_after=2.5)
     result = await outcome(raising(error))
     assert type(result) is framerpc.ResourceExhausted
     assert (result.detail, result.executed, result.retry_after) == ("no more tea", "yes", 2.5)
     assert result.retry == "idempotent"
+
+
+@virtual_time
+@pytest.mark.parametrize("kind", [framerpc.Unavailable, framerpc.ResourceExhausted])
+async def test_handler_may_forbid_another_try(kind: type[CallError]) -> None:
+    """`may_retry=False` crosses, and then nothing says that the call may be sent again."""
+    result = await outcome(raising(kind("closed for good", may_retry=False)))
+    assert type(result) is kind
+    assert (result.may_retry, result.retry, result.retry_after) == (False, "no", None)
+
+
+@virtual_time
+async def test_pushback_crosses_with_a_text_that_is_too_long() -> None:
+    """What must be cut of an error is its text, never what it says about trying again."""
+    server = raising(framerpc.Unavailable("\u20ac" * 4096, retry_after=0.0005, may_retry=False))
+    async with pair(server, limits=framerpc.Limits(max_frame=65_600)) as client:
+        with pytest.raises(framerpc.Unavailable) as caught:
+            await client.call("raise")
+        assert (caught.value.retry_after, caught.value.may_retry) == (0.001, False)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"retry_after_ms": -1},
+        {"retry_after_ms": "soon", "may_retry": 0},
+        {"retry_after_ms": float("inf"), "may_retry": None},
+        {"retry_after_ms": float("nan"), "may_retry": "no"},
+        {"retry_after_ms": 1e300},
+    ],
+    ids=repr,
+)
+async def test_pushback_of_another_type_or_range_counts_as_absent(details: dict[str, Any]) -> None:
+    """A server cannot make a client wait for ever, nor stop it by accident."""
+    error = await answered(details, status=8)
+    assert (error.retry_after, error.may_retry) == (None, True)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
+def test_impossible_pause_is_refused_when_it_is_raised(seconds: float) -> None:
+    """`retry_after` is a number of seconds, 0 or more."""
+    with pytest.raises(framerpc.ConfigurationError, match="retry_after must be seconds >= 0"):
+        framerpc.Unavailable("x", retry_after=seconds)
 
 
 @virtual_time
