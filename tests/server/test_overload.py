@@ -38,6 +38,10 @@ class Counter:
         return "free"
 
 
+ONCE = framerpc.RetryPolicy(retry=lambda _: False)
+"""Refusals are what these tests are about: no client hides them."""
+
+
 async def refused(call: Any) -> ResourceExhausted:
     with pytest.raises(ResourceExhausted) as caught:
         await call
@@ -49,7 +53,7 @@ async def test_call_beyond_the_servers_limit_is_refused_at_once() -> None:
     """It surely did not run, may be sent elsewhere, and takes no time."""
     work = Work()
     server = framerpc.Server(work, max_concurrency=3)
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         running = [asyncio.create_task(client.call("Work/sleep", 5.0)) for _ in range(3)]
         await soon(lambda: work.started == 3)
         before = asyncio.get_running_loop().time()
@@ -67,7 +71,7 @@ async def test_call_beyond_the_servers_limit_is_refused_at_once() -> None:
 async def test_limit_of_a_method_binds_that_method_only() -> None:
     """Other methods go on, and what is said with `@method` holds."""
     counter = Counter()
-    async with pair(framerpc.Server(counter)) as client:
+    async with pair(framerpc.Server(counter), retry=ONCE) as client:
         running = [asyncio.create_task(client.call("Counter/slow", 1.0)) for _ in range(2)]
         await soon(lambda: counter.running == 2)
         assert "Counter/slow" in str(await refused(client.call(Counter.slow, 1.0)))
@@ -81,7 +85,7 @@ async def test_refusal_by_the_server_gives_the_methods_slot_back() -> None:
     """A call takes a slot of its method and of the server, or none."""
     counter = Counter()
     server = framerpc.Server(counter, max_concurrency=1)
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         running = asyncio.create_task(client.call(Counter.slow, 1.0))
         await soon(lambda: counter.running == 1)
         for _ in range(5):
@@ -103,7 +107,7 @@ async def test_limit_of_a_registered_function() -> None:
     async def wait() -> None:
         await gate.wait()
 
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         running = asyncio.create_task(client.call("wait"))
         await soon(lambda: server.concurrency()["wait"]["calls_in_flight"])
         await refused(client.call("wait"))
@@ -131,7 +135,7 @@ async def test_method_without_a_limit_is_its_bare_handler() -> None:
 async def test_health_is_answered_by_a_full_server() -> None:
     """The framework's own methods are never refused for a limit, and do not count."""
     work = Work()
-    async with pair(framerpc.Server(work, max_concurrency=1)) as client:
+    async with pair(framerpc.Server(work, max_concurrency=1), retry=ONCE) as client:
         running = asyncio.create_task(client.call("Work/sleep", 1.0))
         await work.entered.wait()
         await refused(client.call("Work/echo", 1))
@@ -145,7 +149,7 @@ async def test_stream_counts_until_it_ends() -> None:
     """A stream holds its slot while it is read, and gives it back however it ends."""
     work = Work()
     server = framerpc.Server(work, max_concurrency=1)
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         for leave_early in (False, True):
             numbers = client.stream("Work/count", 5, size=100_000)
             assert len(await anext(numbers)) == 100_000
@@ -168,7 +172,7 @@ async def test_upload_counts_as_a_call() -> None:
         await gate.wait()
         yield 2
 
-    async with pair(framerpc.Server(work := Work(), max_concurrency=1)) as client:
+    async with pair(framerpc.Server(work := Work(), max_concurrency=1), retry=ONCE) as client:
         running = asyncio.create_task(client.call("Work/total", numbers()))
         await work.entered.wait()
         await refused(client.call("Work/echo", 1))
@@ -183,7 +187,7 @@ async def test_slot_comes_back_however_a_call_ends(ending: str) -> None:
     """An error, a caller that gives up, a deadline and a lost connection free it alike."""
     work = Work()
     server = framerpc.Server(work, max_concurrency=1)
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         if ending == "raise":
             with pytest.raises(framerpc.RemoteError):
                 await client.call("Work/fail", "CallError")
@@ -207,13 +211,26 @@ async def test_slot_comes_back_however_a_call_ends(ending: str) -> None:
 async def test_refused_caller_learns_how_long_calls_take() -> None:
     """`retry_after` is the average duration of a call, unknown before one has ended."""
     work = Work()
-    async with pair(framerpc.Server(work, max_concurrency=1)) as client:
+    async with pair(framerpc.Server(work, max_concurrency=1), retry=ONCE) as client:
         for expected in (None, 0.25):
             call = asyncio.create_task(client.call("Work/sleep", 0.25))
             await soon(lambda: work.started - work.finished == 1)
             error = await refused(client.call("Work/echo", 1))
             assert error.retry_after == expected
             await call
+
+
+@virtual_time
+async def test_refused_call_is_sent_again_by_a_client() -> None:
+    """A client with the usual policy sees nothing of a limit that binds for a moment."""
+    work = Work()
+    server = framerpc.Server(work, max_concurrency=1)
+    async with pair(server) as client:
+        running = asyncio.create_task(client.call("Work/sleep", 0.25))
+        await work.entered.wait()
+        assert await client.call("Work/echo", 1) == 1
+        assert server.statistics()["shed_calls"] >= 1
+        await running
 
 
 def test_no_caller_is_asked_to_wait_for_long() -> None:
@@ -230,7 +247,7 @@ async def test_one_way_call_beyond_the_limit_is_dropped_and_counted() -> None:
     """Nobody can be told, so it is counted."""
     work = Work()
     server = framerpc.Server(work, max_concurrency=1)
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         running = asyncio.create_task(client.call("Work/sleep", 1.0))
         await work.entered.wait()
         await client.notify("Work/echo", 1)
@@ -244,7 +261,10 @@ async def test_connections_are_clients_of_their_own(scheme: str, tmp_path: Any) 
     url = {"tcp": "tcp://127.0.0.1:0", "unix": f"unix://{tmp_path}/s", "memory": "memory://m"}
     server = framerpc.Server(Work(), max_concurrency=10)
     async with server.listen(url[scheme], grace=0):
-        async with framerpc.connect(server.url) as one, framerpc.connect(server.url) as two:
+        async with (
+            framerpc.connect(server.url, retry=ONCE) as one,
+            framerpc.connect(server.url, retry=ONCE) as two,
+        ):
             peers = {(await client.call("Work/call"))["peer"] for client in (one, two)}
             assert len(peers) == 2
 
@@ -259,9 +279,9 @@ async def test_identity_is_the_unit_of_fairness() -> None:
 
     server = framerpc.Server(work, max_concurrency=4, authenticate=authenticate)
     async with (
-        pair(server, token="a") as one,
-        framerpc.connect("memory://work", token="b") as two,
-        framerpc.connect("memory://work", token="eve") as eve,
+        pair(server, token="a", retry=ONCE) as one,
+        framerpc.connect("memory://work", token="b", retry=ONCE) as two,
+        framerpc.connect("memory://work", token="eve", retry=ONCE) as eve,
     ):
         calls = [asyncio.create_task(one.call("Work/sleep", 0.5 + 60 * n)) for n in range(4)]
         await soon(lambda: work.started == 4)
@@ -281,9 +301,9 @@ async def test_identity_without_a_hash_leaves_the_connection() -> None:
     work = Work()
     server = framerpc.Server(work, max_concurrency=4, authenticate=lambda _: ["no hash"])
     async with (
-        pair(server) as one,
-        framerpc.connect("memory://work") as two,
-        framerpc.connect("memory://work") as three,
+        pair(server, retry=ONCE) as one,
+        framerpc.connect("memory://work", retry=ONCE) as two,
+        framerpc.connect("memory://work", retry=ONCE) as three,
     ):
         calls = [asyncio.create_task(one.call("Work/sleep", 0.5 + 60 * n)) for n in range(4)]
         await soon(lambda: work.started == 4)
@@ -311,7 +331,7 @@ async def test_adaptive_limit_follows_the_durations_of_calls() -> None:
             except ResourceExhausted:
                 await asyncio.sleep(0.02)
 
-    async with pair(server) as client:
+    async with pair(server, retry=ONCE) as client:
         limits = []
         for seconds in (0.01, 0.05):
             await asyncio.gather(*(caller(client, seconds) for _ in range(60)))
