@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -101,13 +102,15 @@ class Channel(OffersNothing):
 
     # ------------------------------------------------------------------- dialling
 
-    def _dial(self) -> None:
-        """Begin to dial, unless that is under way or pointless."""
+    def _dial(self, after: float = 0.0) -> None:
+        """Begin to dial in `after` seconds, unless that is under way or pointless."""
         if self.state is not State.CLOSED and (self._dialling is None or self._dialling.done()):
-            self._dialling = self._loop.create_task(self._connect())
+            self._dialling = self._loop.create_task(self._connect(after))
 
-    async def _connect(self) -> None:
+    async def _connect(self, after: float) -> None:
         """Dial until the server has welcomed us, or refuses for good."""
+        if after:
+            await asyncio.sleep(after)
         try:
             await until_connected(
                 self._attempt, wait=self._options.reconnect, failed=self._dial_failed
@@ -275,13 +278,17 @@ class Channel(OffersNothing):
         self._ready_since = self._loop.time()
         self._enter(State.READY)
 
-    def goaway(self, connection: Connection, goaway: Goaway) -> None:  # noqa: ARG002 - see Acceptor
-        """The server is leaving: let its calls finish, and dial anew for others."""
+    def goaway(self, connection: Connection, goaway: Goaway) -> None:
+        """The server is leaving: let its calls finish, and dial anew for others, a bit later.
+
+        Its other clients are told the same, and whoever takes them over is not to be overrun.
+        """
         if connection is self.connection:
             self.connection = None
             self._leaving.add(connection)
             self._enter(State.CONNECTING)
-            self._dial()
+            spread = min(goaway.spread_ms / 1000, _LONGEST_SPREAD)
+            self._dial(after=random.uniform(0.0, spread))  # noqa: S311 - no secret
 
     def closed(self, connection: Connection, close: Close) -> None:
         """The server said why it ends the connection: some reasons are final."""
@@ -325,6 +332,9 @@ class Channel(OffersNothing):
         if self._options.on_receipt is not None:
             self._options.on_receipt(method, outcome)
 
+
+_LONGEST_SPREAD: Final = 30.0
+"""Seconds that a server may have us wait before we dial again, at most."""
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""

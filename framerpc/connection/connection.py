@@ -70,6 +70,9 @@ _logger = logging.getLogger("framerpc.connection")
 _EVENTS_PER_TURN: Final = 256
 """Events handled before other connections get their turn: about a millisecond of work."""
 
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for the last bytes of a closing connection, before it is cut."""
+
 
 class Connection(Answering, Routing, asyncio.BufferedProtocol):
     """One live connection, on either side.
@@ -102,6 +105,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         "_limits",
         "_loop",
         "_scratch",
+        "_settled",
         "_small_scratch",
         "_target",
         "_transport",
@@ -154,6 +158,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         self._writes = WriteWatch(loop, self.outbox, limits.write_timeout, self._stuck)
         self._cut: asyncio.TimerHandle | None = None  # ends what does not end by itself
         self._ended = False  # we end it: nothing that has arrived matters any more
+        self._settled: Callable[[], None] | None = None  # told when the peer has read our GOAWAY
         self._early = 0  # bytes of calls sent before the welcome
         self._cause: tuple[str, Executed] | None = None  # why it ended, once we know
 
@@ -327,9 +332,12 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         else:
             self._give_up(CloseCode.FLOOD, "too many pings")
 
-    def _on_pong(self, _pong: Pong) -> None:
+    def _on_pong(self, pong: Pong) -> None:
         if not self._keepalive.counted():
             self._give_up(CloseCode.FLOOD, "too many pongs")
+        elif pong.nonce == _BEHIND_GOAWAY and self._settled is not None:
+            settled, self._settled = self._settled, None
+            settled()
 
     def _on_violation(self, violation: Violation) -> None:
         error = violation.error
@@ -390,16 +398,22 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
 
     # ------------------------------------------------------------------ ending
 
-    def goaway(self, reason: str, grace: float) -> None:
-        """Ask the peer for no new calls; those in flight may finish."""
-        if self.wire.state is ConnectionState.READY:
-            self.outbox.send(self.wire.goaway(reason, grace))
+    def goaway(self, reason: str, grace: float, spread: float, settled: Callable[[], None]) -> None:
+        """Ask the peer for no new calls; those in flight get `grace` seconds.
 
-    def close(self, code: CloseCode, reason: str, cause: str | None = None) -> None:
-        """End the connection: say why, write what is queued, close. Idempotent."""
+        Peers that are told the same should come back within `spread` seconds. `settled` is called
+        once no call can follow: the peer has read it, and has answered the PING behind it.
+        """
+        if self.wire.state is ConnectionState.READY:
+            self._settled = settled
+            self.outbox.send(self.wire.goaway(reason, grace, spread))
+            self.outbox.send(encode(Kind.PING.value, _BEHIND_GOAWAY, None))
+
+    def close(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
+        """End the connection: say why, write what is queued `within` seconds. Idempotent."""
         if self.wire.state is not ConnectionState.CLOSED:
-            self._cause = self._cause or (cause or reason, "maybe")
-            self._send_close(code, reason)
+            self._cause = self._cause or (reason, "maybe")
+            self._send_close(code, reason, within)
 
     def abort(self, cause: str) -> None:
         """End the connection at once; nothing more is written. Idempotent."""
@@ -409,13 +423,13 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _send_close(self, code: CloseCode, reason: str) -> None:
+    def _send_close(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
         frame = self.wire.close(code, reason)
         if frame is not None:
             self.outbox.send(frame)
-        self._end()
+        self._end(within)
 
-    def _end(self) -> None:
+    def _end(self, within: float = _CLOSE_TIMEOUT) -> None:
         """Write what is queued, then close; a peer that does not read cannot hold us up."""
         self._ended = True
         self.outbox.uncork()
@@ -423,7 +437,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         if transport is not None and self._cut is None:
             transport.close()
             # TLS says goodbye, too, and its transport does not tell what is still to be written.
-            self._cut = self._loop.call_later(_CLOSE_TIMEOUT, transport.abort)
+            self._cut = self._loop.call_later(within, transport.abort)
 
     def _give_up(self, code: CloseCode, reason: str) -> None:
         """Close on a peer that misbehaves without breaking the grammar."""
@@ -448,8 +462,8 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
 _EARLY_OVERHEAD: Final = 512
 """What a frame may add to the arguments of an early call: its method, times and headers."""
 
-_CLOSE_TIMEOUT: Final = 5.0
-"""Seconds for the last bytes of a closing connection, before it is cut."""
+_BEHIND_GOAWAY: Final = 1
+"""Nonce of the PING that follows a GOAWAY; those of the keepalive have 0."""
 
 _OVER: Final = frozenset({ConnectionState.DRAINING, ConnectionState.CLOSED})
 

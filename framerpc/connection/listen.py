@@ -13,8 +13,9 @@ import socket
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from framerpc.connection.accepting import BACKLOG, Accepting
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "listen"]
 
-_BACKLOG: Final = 1024
-"""Connections that the kernel keeps for us while we are busy: a crowd coming back at once."""
+
+def _nothing() -> None:
+    """Do nothing: nobody wants to be told."""
 
 
 class Listener:
@@ -37,9 +39,12 @@ class Listener:
         address: As it can be dialled: with the port that was given.
     """
 
-    def __init__(self, address: Address, close: Callable[[], None]) -> None:
+    def __init__(
+        self, address: Address, close: Callable[[], None], accepting: Accepting | None = None
+    ) -> None:
         self.address = address
         self._close = close
+        self._accepting = accepting
         self._closed = False
 
     def __repr__(self) -> str:
@@ -51,6 +56,11 @@ class Listener:
             self._closed = True
             self._close()
 
+    async def arrived(self, timeout: float) -> None:
+        """Wait for those who came before `close`; drop whoever takes longer than `timeout` s."""
+        if self._accepting is not None:
+            await self._accepting.arrived(timeout)
+
 
 async def listen(
     address: Address,
@@ -58,6 +68,7 @@ async def listen(
     *,
     tls: ssl.SSLContext | None,
     timeout: float = 10.0,
+    paused: Callable[[], None] = _nothing,
 ) -> Listener:
     """Bind `address` and make a connection of everybody who comes.
 
@@ -66,6 +77,7 @@ async def listen(
         factory: Makes the connection objects.
         tls: The certificate for `tls://`.
         timeout: Seconds for a TLS handshake, of which the connection knows nothing yet.
+        paused: Told when the system has no descriptor for a connection; it waits in the kernel.
 
     Raises:
         ConfigurationError: The address does not fit the options.
@@ -78,23 +90,49 @@ async def listen(
         place = memory.listen(address.path, factory, loop)
         return Listener(address, place.close)
     if address.scheme == "unix":
-        return await _listen_unix(address, factory)
+        sock = _bind_unix(address)
+        close = _unlinking(Path(address.path))
+        return await _accept(sock, factory, address, close, paused=paused)
     if address.scheme == "tls" and tls is None:
         raise ConfigurationError(
             f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded"
         )
     sock = await _bind(address)
-    context = tls if address.scheme == "tls" else None
-    patience = timeout if context is not None else None
+    address = dataclasses.replace(address, port=sock.getsockname()[1])
+    if address.scheme != "tls":
+        return await _accept(sock, factory, address, paused=paused)
+    return await _accept(sock, factory, address, paused=paused, tls=tls, timeout=timeout)
+
+
+async def _accept(
+    sock: socket.socket,
+    factory: Callable[[], Connection],
+    address: Address,
+    before: Callable[[], None] = _nothing,
+    *,
+    paused: Callable[[], None],
+    tls: ssl.SSLContext | None = None,
+    timeout: float | None = None,
+) -> Listener:
+    """Take connections from a bound socket until the listener is closed; `before` goes first."""
+    loop = asyncio.get_running_loop()
+    accepting = Accepting(sock, factory, tls=tls, timeout=timeout, paused=paused, loop=loop)
     try:
+        accepting.start()
+    except NotImplementedError:  # the proactor of Windows
         server = await loop.create_server(
-            factory, sock=sock, ssl=context, ssl_handshake_timeout=patience, backlog=_BACKLOG
+            factory, sock=sock, ssl=tls, ssl_handshake_timeout=timeout, backlog=BACKLOG
         )
-    except BaseException:
+        return Listener(address, server.close)
+    except OSError as exc:
         sock.close()
-        raise
-    port = sock.getsockname()[1]
-    return Listener(dataclasses.replace(address, port=port), server.close)
+        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror}") from exc
+
+    def close() -> None:
+        before()
+        accepting.close()
+
+    return Listener(address, close, accepting)
 
 
 async def _bind(address: Address) -> socket.socket:
@@ -118,25 +156,30 @@ async def _bind(address: Address) -> socket.socket:
     return sock
 
 
-async def _listen_unix(address: Address, factory: Callable[[], Connection]) -> Listener:
+def _bind_unix(address: Address) -> socket.socket:
     if sys.platform == "win32":
         raise ConfigurationError("unix:// addresses do not exist on Windows; use tcp://")
-    path = Path(address.path)
-    _remove_stale(path)
-    loop = asyncio.get_running_loop()
+    _remove_stale(Path(address.path))
+    sock = socket.socket(socket.AF_UNIX)
     try:
-        server = await loop.create_unix_server(factory, str(path), backlog=_BACKLOG)
+        sock.setblocking(False)  # noqa: FBT003 - the socket's signature
+        sock.bind(address.path)
     except OSError as exc:
+        sock.close()
         raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
-    inode = path.stat().st_ino  # noqa: ASYNC240 - a socket of ours, on a local file system
+    return sock
 
-    def close() -> None:
-        server.close()
+
+def _unlinking(path: Path) -> Callable[[], None]:
+    """Return what removes the socket that is at a path now."""
+    inode = path.stat().st_ino
+
+    def unlink() -> None:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == inode:  # it may be a successor's by now
                 path.unlink()
 
-    return Listener(address, close)
+    return unlink
 
 
 def _remove_stale(path: Path) -> None:

@@ -128,6 +128,7 @@ class Goaway(_Frame, tag=Kind.GOAWAY.value):
 
     reason: str
     grace_ms: _Uint
+    spread_ms: _Uint = 0  # may be left out
 
 
 class Ping(_Frame, tag=Kind.PING.value):

@@ -281,12 +281,13 @@ class Wire:
             return PREAMBLE + frame
         return None
 
-    def goaway(self, reason: str, grace: float) -> bytes:
+    def goaway(self, reason: str, grace: float, spread: float = 0.0) -> bytes:
         """Return the frame that asks for no new calls, and stop counting on any.
 
         Args:
             reason: Why, in words.
             grace: Seconds that calls in flight are given.
+            spread: Seconds over which peers that are told the same should dial again.
 
         Raises:
             LocalProtocolError: There is no connection yet, or no more.
@@ -294,8 +295,8 @@ class Wire:
         if self.state not in _LIVE:
             raise LocalProtocolError(f"GOAWAY while the connection is {self.state.value}")
         self.state = ConnectionState.DRAINING
-        grace_ms = int(min(grace * 1000, MAX_UINT))
-        return encode(Kind.GOAWAY.value, reason[:_LONGEST_REASON], grace_ms)
+        grace_ms, spread_ms = (int(min(each * 1000, MAX_UINT)) for each in (grace, spread))
+        return encode(Kind.GOAWAY.value, reason[:_LONGEST_REASON], grace_ms, spread_ms)
 
     def check_size(self, size: int, method: str, executed: Executed = "no") -> None:
         """Refuse a body that one of the two sides would not take.

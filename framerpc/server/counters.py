@@ -17,6 +17,7 @@ class Counters:
     Attributes:
         connections: Connections accepted, strangers included.
         turned_away: Strangers over the bounds, closed without a word.
+        accept_pauses: Times that no connection could be accepted, for want of descriptors.
         calls: Calls that ended, one-way ones included.
         failed_calls: Calls that were answered with an error after they had started.
         refused_calls: Calls that were answered with an error and not started.
@@ -26,6 +27,7 @@ class Counters:
 
     connections: int = 0
     turned_away: int = 0
+    accept_pauses: int = 0
     calls: int = 0
     failed_calls: int = 0
     refused_calls: int = 0

@@ -18,13 +18,15 @@ import msgspec
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
 from framerpc.errors import Cancelled, Status
-from framerpc.protocol.frames import KNOWN_FLAGS, CancelReason, Flag, Notify, Outcome
+from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
+from framerpc.server.admission import full, misfit
 from framerpc.server.eager import start
 from framerpc.server.failure import Failure, describe, times
+from framerpc.server.leaving import Leaving
 
 if TYPE_CHECKING:
     from framerpc.connection.connection import Connection
-    from framerpc.errors import ConnectionLost, RemoteProtocolError
+    from framerpc.errors import CloseCode, ConnectionLost, RemoteProtocolError
     from framerpc.protocol.events import Refused
     from framerpc.protocol.frames import Cancel, Close, Error, Goaway, Request
     from framerpc.protocol.handshake import Greeting, Reply
@@ -75,6 +77,7 @@ class Peer:
         address: Where it connected from.
         host: The same without the port, for counting.
         calls: Its calls that have not ended, answered ones included.
+        leaving: It was asked to go.
     """
 
     __slots__ = (
@@ -91,6 +94,7 @@ class Peer:
         "connection",
         "host",
         "identity",
+        "leaving",
     )
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -99,6 +103,7 @@ class Peer:
         self.address = ""
         self.host = ""
         self.calls: dict[int, IncomingCall] = {}
+        self.leaving: Leaving | None = None
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
         self._server = server
         self._loop = loop
@@ -111,6 +116,28 @@ class Peer:
 
     def __repr__(self) -> str:
         return f"<Peer {self.address}, {len(self.calls)} calls>"
+
+    def leave(self, code: CloseCode, reason: str, grace: float, spread: float = 0.0) -> None:
+        """Ask the client to go; the connection closes once nothing is in flight.
+
+        Args:
+            code: For the CLOSE frame.
+            reason: Why, for people.
+            grace: Seconds that its calls get; seeing to that is up to the caller.
+            spread: Seconds over which clients that are told the same should come back.
+        """
+        if self.leaving is None:
+            until = self._clock() + grace
+            self.leaving = Leaving(self, code, reason, until, self._loop)
+            self.leaving.begin(spread)
+
+    def cut(self) -> list[asyncio.Future[Any]]:
+        """Stop what runs and take nothing more; return what has to stop."""
+        self._most_calls = 0
+        tasks = [call.task for call in self.calls.values() if call.task is not None]
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     def _expiring(self) -> list[IncomingCall]:
         return list(self.calls.values())
@@ -172,14 +199,12 @@ class Peer:
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
         call_id = request.id
-        server = self._server
         method = self._methods.get(request.method)
         if (
             method is None
             or request.flags != method.flags
             or request.headers
             or len(self.calls) >= self._most_calls
-            or server.draining
         ):
             problem = self._why_not(request.method, method, request.flags, request.headers)
             if problem is not None or method is None:
@@ -209,6 +234,8 @@ class Peer:
         assert problem is not None  # there is one whenever there is no method
         self._server.counters.refused_calls += 1
         connection.fail(call_id, problem.status, problem.executed, problem.detail, problem.details)
+        if self.leaving is not None:
+            self.leaving.check()
 
     def cancel(self, connection: Connection, cancel: Cancel) -> None:
         """Stop a call, and tell what became of it."""
@@ -218,6 +245,8 @@ class Peer:
             dropped = connection.outbox.drop_body(cancel.id)
             if cancel.id in connection.wire.calls.alive:
                 connection.receipt(cancel.id, Outcome.FINISHED if dropped else Outcome.STOPPED)
+            if self.leaving is not None:
+                self.leaving.check()
             return
         if cancel.reason == CancelReason.DEADLINE:
             self._expire(call)
@@ -253,39 +282,13 @@ class Peer:
         flags: int,
         headers: dict[str, Any] | None,
     ) -> Failure | None:
-        """Say why a call may not start, or None."""
-        limits = self._server.limits
-        if self._server.draining:
+        """Say why a call may not start; None if it may."""
+        if not self._most_calls:
             return Failure(Status.UNAVAILABLE, "no", "the server is stopping")
+        limits = self._server.limits
         if len(self.calls) >= limits.max_calls:
-            detail = f"{limits.max_calls} calls of this connection are in flight (Limits.max_calls)"
-            return Failure(Status.RESOURCE_EXHAUSTED, "no", detail)
-        if method is None:
-            return Failure(Status.METHOD_NOT_FOUND, "no", _not_found(name, limits.max_method_name))
-        if flags & 0xFF & ~KNOWN_FLAGS:
-            return Failure(Status.UNIMPLEMENTED, "no", f"unknown flags {flags:#x}")
-        if flags & 0xFF != method.flags:
-            return Failure(Status.INVALID_ARGUMENT, "no", _wrong_shape(flags, method.flags))
-        return self._bad_metadata(headers)
-
-    def _bad_metadata(self, headers: dict[str, Any] | None) -> Failure | None:
-        pairs = headers.get("meta") if headers else None
-        if pairs is None:
-            return None
-        if not isinstance(pairs, dict) or not all(
-            isinstance(key, str) and isinstance(value, str)
-            for key, value in cast("dict[object, object]", pairs).items()
-        ):
-            return Failure(Status.INVALID_ARGUMENT, "no", "metadata must be pairs of strings")
-        size = sum(
-            len(key.encode()) + len(value.encode())
-            for key, value in cast("dict[str, str]", pairs).items()
-        )
-        limit = self._server.limits.max_metadata
-        if size > limit:
-            detail = f"the metadata has {size} bytes, the limit is {limit} (Limits.max_metadata)"
-            return Failure(Status.RESOURCE_EXHAUSTED, "no", detail)
-        return None
+            return full(limits)
+        return misfit(name, method, flags, headers, limits)
 
     def _context(
         self, name: str, headers: dict[str, Any] | None, timeout: float | None
@@ -345,10 +348,9 @@ class Peer:
             del self.calls[key]
             if body.__class__ is Stream:
                 self.connection.streams.forget(call.id)
-            server = self._server
-            server.counters.calls += 1
-            if server.draining and not self.calls:
-                server.peers.note()
+            self._server.counters.calls += 1
+            if self.leaving is not None:
+                self.leaving.check()
 
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""
@@ -377,7 +379,7 @@ class Peer:
             return
         if call.cancelled:
             self._receipt(call, Outcome.STOPPED)
-        elif self._server.draining:
+        elif not self._most_calls:
             detail = "the server stopped before the call had ended"
             self._fail(call, Failure(Status.UNAVAILABLE, "maybe", detail))
         else:
@@ -434,23 +436,3 @@ class Peer:
         )
         if call.task is not None and not call.context.finished:
             call.task.cancel()
-
-
-def _not_found(name: str, longest: int) -> str:
-    if len(name) > longest:
-        return f"a method's name has at most {longest} bytes, this one has {len(name.encode())}"
-    return f"there is no method {name!r} here"
-
-
-def _wrong_shape(asked: int, declared: int) -> str:
-    """Say how the two sides' ideas of a method differ."""
-    problems: list[str] = []
-    if declared & Flag.WANTS_STREAM and not asked & Flag.WANTS_STREAM:
-        problems.append("the result is a stream: use stream() or iterate over the stub's method")
-    if asked & Flag.WANTS_STREAM and not declared & Flag.WANTS_STREAM:
-        problems.append("the result is a single value: use call()")
-    if declared & Flag.SENDS_STREAM and not asked & Flag.SENDS_STREAM:
-        problems.append("one argument is a stream: pass an async iterator")
-    if asked & Flag.SENDS_STREAM and not declared & Flag.SENDS_STREAM:
-        problems.append("no argument is a stream, and one was sent")
-    return "; ".join(problems)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from framerpc.protocol.handshake import Greeting
+    from framerpc.server.ageing import Ageing
     from framerpc.server.server import Server
 
 __all__ = ["Credentials", "Peers"]
@@ -62,18 +63,21 @@ class Peers:
     Args:
         server: Whose.
         authenticate: Returns the identity of a caller, or raises; None lets everybody in.
+        ageing: Counts how old the connections are, if they may not become as old as they like.
     """
 
     def __init__(
         self,
         server: Server,
         authenticate: Callable[[Credentials], Awaitable[Any] | Any] | None,
+        ageing: Ageing | None = None,
     ) -> None:
         self.welcome: set[Peer] = set()
         self.strangers: dict[Peer, float] = {}  # until when each may stay, the oldest first
         self.instance = secrets.token_hex(8)
         self._server = server
         self._authenticate = authenticate
+        self._ageing = ageing
         self._by_host: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._deciding: dict[Peer, asyncio.Task[None]] = {}
@@ -155,7 +159,7 @@ class Peers:
         if self._is_full(connection):
             return
         if self._server.draining:
-            connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+            connection.close(CloseCode.SHUTDOWN, _STOPPING)
         elif self._authenticate is None:
             self._let_in(peer)
         else:
@@ -210,6 +214,8 @@ class Peers:
             return  # it did not wait for us, or others were faster
         self._no_stranger(peer)
         self.welcome.add(peer)
+        if self._ageing is not None:
+            self._ageing.watch(peer)
         server = self._server
         peer.connection.welcome(
             Reply(
@@ -232,6 +238,8 @@ class Peers:
         task = self._deciding.get(peer)
         if task is not None:
             task.cancel()
+        if self._ageing is not None:
+            self._ageing.forget(peer)
         self.note()
 
     def _no_stranger(self, peer: Peer) -> None:
@@ -246,31 +254,38 @@ class Peers:
             self._changed.set()
 
     async def drain(self, grace: float) -> None:
-        """Ask all to go, and wait until their calls have ended, at most `grace` seconds."""
-        for peer in list(self.strangers):
-            peer.connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+        """Ask all to go, and wait until they have gone, at most `grace` seconds.
+
+        Strangers have a moment to introduce themselves: then they can be told that nothing of
+        what they sent was done. Without a greeting they would not understand.
+        """
+        for peer in [peer for peer in self.strangers if peer.connection.wire.greeting is not None]:
+            peer.connection.close(CloseCode.SHUTDOWN, _STOPPING)
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(min(grace, _GREETING_GRACE), self._dismiss)
+        spread = min(len(self.welcome) / _DIALS_PER_SECOND, _LONGEST_SPREAD)
         for peer in list(self.welcome):
-            peer.connection.goaway("the server is stopping", grace)
-        await self._until(lambda: not any(peer.calls for peer in self.welcome), grace)
+            peer.leave(CloseCode.SHUTDOWN, _STOPPING, grace, spread)
+        try:
+            await self._until(lambda: not self.welcome and not self.strangers, grace)
+        finally:
+            patience.cancel()
+
+    def _dismiss(self) -> None:
+        for peer in list(self.strangers):
+            peer.connection.close(CloseCode.SHUTDOWN, _STOPPING)
 
     async def close(self) -> None:
         """End all connections and wait until nothing is left of them."""
-        handlers = [
-            call.task
-            for peer in self.welcome
-            for call in peer.calls.values()
-            if call.task is not None
-        ]
-        for task in handlers:
-            task.cancel()
+        handlers = [task for peer in self.welcome for task in peer.cut()]
         if handlers:
             await asyncio.wait(handlers, timeout=self._server.limits.cancel_grace)
         for peer in [*self.welcome, *self.strangers]:
-            peer.connection.close(CloseCode.SHUTDOWN, "the server is stopping")
+            peer.connection.close(CloseCode.SHUTDOWN, _STOPPING)
         gone = await self._until(lambda: not self.welcome and not self.strangers, _CLOSE_GRACE)
         if not gone:
             for peer in [*self.welcome, *self.strangers]:
-                peer.connection.abort("the server is stopping")
+                peer.connection.abort(_STOPPING)
             await self._until(lambda: not self.welcome and not self.strangers, _CLOSE_GRACE)
         if self._timer is not None:
             self._timer.cancel()
@@ -292,6 +307,17 @@ class Peers:
             self._changed = None
         return True
 
+
+_STOPPING: Final = "the server is stopping"
+
+_GREETING_GRACE: Final = 0.5
+"""Seconds for the greeting of those who have just connected, when a server stops."""
+
+_DIALS_PER_SECOND: Final = 1000
+"""Clients that a successor can well welcome in a second; over so many seconds they spread."""
+
+_LONGEST_SPREAD: Final = 5.0
+"""Seconds that a client of a server that stops may be without one, at most, for others' sake."""
 
 _CLOSE_GRACE: Final = 1.0
 """Seconds for the last bytes of all connections when a server stops."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import signal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.config import Keepalive, Limits, check_concurrency
@@ -19,10 +18,12 @@ from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
+from framerpc.server.ageing import Ageing
 from framerpc.server.builtin import builtin_methods
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.peers import Credentials, Peers
+from framerpc.server.signals import handle_signals
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
-    from framerpc.config import ConcurrencyLimit
+    from framerpc.config import ConcurrencyLimit, ConnectionAge
     from framerpc.contract.service import MethodSpec
 
 __all__ = ["Listening", "Server"]
 
 _logger: Final = logging.getLogger("framerpc.server")
+
+_ARRIVAL: Final = 0.5
+"""Seconds for those who were connecting when the server was told to stop: TLS takes a while."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
@@ -58,6 +62,7 @@ class Server:
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
         max_concurrency: How many calls run at once, or an `AdaptiveConcurrency`; None for as many
             as come. A call beyond that gets `ResourceExhausted` at once. Fair between clients.
+        connection_age: How old a connection may become; None for any age.
 
     Raises:
         ConfigurationError: A service cannot be registered; the text says which, and why.
@@ -73,6 +78,7 @@ class Server:
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
         max_concurrency: ConcurrencyLimit | None = None,
+        connection_age: ConnectionAge | None = None,
     ) -> None:
         check_concurrency(max_concurrency)
         self.limits = limits or Limits()
@@ -85,7 +91,10 @@ class Server:
             around = (_authorizing(authorize), *around)
         self.workers = Workers(self.limits)
         self.dispatcher = Dispatcher(around, self.workers, max_concurrency)
-        self.peers = Peers(self, authenticate)
+        self._ageing: Ageing | None = None
+        if connection_age is not None:
+            self._ageing = Ageing(connection_age, self.limits.cancel_grace)
+        self.peers = Peers(self, authenticate, self._ageing)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
@@ -222,7 +231,9 @@ class Server:
             for address in addresses:
                 factory = self.peers.factory(address.scheme)
                 patience = self.limits.handshake_timeout
-                listener = await listen(address, factory, tls=tls, timeout=patience)
+                listener = await listen(
+                    address, factory, tls=tls, timeout=patience, paused=self._accept_paused
+                )
                 self._listeners.append(listener)
         except BaseException as exc:
             try:
@@ -234,6 +245,9 @@ class Server:
 
     async def close(self, grace: float = 10.0) -> None:
         """Stop: accept nothing more, let calls in flight finish, close. Idempotent.
+
+        Calls that were sent before the client has heard of it are served as well. A connection
+        closes as soon as nothing is in flight on it.
 
         Cancelling it stops waiting for calls; they are then cut.
 
@@ -251,7 +265,9 @@ class Server:
         self.draining = True
         for listener in self._listeners:
             listener.close()
+        arrival = min(grace, _ARRIVAL)
         try:
+            await asyncio.gather(*(each.arrived(arrival) for each in self._listeners))
             if grace > 0:
                 await self.peers.drain(grace)
         finally:
@@ -310,7 +326,7 @@ class Server:
             else:
                 closing.append(loop.create_task(self.close(grace)))
 
-        handled = _handle_signals(loop, on_signal)
+        handled = handle_signals(loop, on_signal)
         try:
             if ready is not None:
                 ready(self)
@@ -352,6 +368,9 @@ class Server:
             _logger.exception("! trusted() failed for %r", context)
             return False
 
+    def _accept_paused(self) -> None:
+        self.counters.accept_pauses += 1
+
     def statistics(self) -> dict[str, int]:
         """Return what was counted, and what is there now, by name."""
         now = {
@@ -359,6 +378,7 @@ class Server:
             "strangers": len(self.peers.strangers),
             "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
             "shed_calls": sum(each.refused for each in self.dispatcher.limiters.values()),
+            "retired_connections": 0 if self._ageing is None else self._ageing.retired,
         }
         names = Counters.__dataclass_fields__
         return {name: int(getattr(self.counters, name)) for name in names} | now
@@ -415,17 +435,3 @@ async def _call(hook: Callable[[], Awaitable[None] | None]) -> None:
     result = hook()
     if inspect.isawaitable(result):
         await result
-
-
-def _handle_signals(
-    loop: asyncio.AbstractEventLoop, handler: Callable[[], None]
-) -> list[signal.Signals]:
-    """Handle SIGTERM and SIGINT where the platform lets a loop do so; return which."""
-    handled: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, handler)
-        except (NotImplementedError, ValueError, RuntimeError):
-            continue  # Windows, or not the main thread: KeyboardInterrupt ends the loop there
-        handled.append(number)
-    return handled

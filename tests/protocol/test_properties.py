@@ -45,7 +45,7 @@ SENSIBLE = st.one_of(
     st.tuples(st.just(15), IDS, st.integers(1, 2**31 - 1)),
     st.tuples(st.just(16), IDS, st.text(max_size=5), HEADERS, BODIES),
     st.tuples(st.just(17), IDS, CHUNKS),
-    st.tuples(st.just(4), st.text(max_size=5), SMALL),
+    st.tuples(st.just(4), st.text(max_size=5), SMALL, SMALL),
     st.tuples(st.sampled_from([5, 6]), SMALL, HEADERS),
 )
 SENSELESS = st.lists(ANYTHING, max_size=8)

@@ -134,9 +134,9 @@ def test_goaway_needs_a_connection() -> None:
 def test_goaway_says_how_long_in_milliseconds() -> None:
     """Also if that is forever, and again while draining."""
     wire = ready(Role.SERVER)
-    for grace, expected in ((1.5, 1500), (float("inf"), 2**53 - 1)):
-        frame = decode(wire.goaway("restart", grace)[4:])
-        assert frame == Goaway("restart", expected)
+    for seconds, expected in ((1.5, 1500), (float("inf"), 2**53 - 1)):
+        frame = decode(wire.goaway("restart", seconds, seconds)[4:])
+        assert frame == Goaway("restart", expected, expected)
     assert wire.state is ConnectionState.DRAINING
 
 

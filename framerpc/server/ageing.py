@@ -1,0 +1,75 @@
+"""Connections that become too old: their clients are asked to make new ones.
+
+Behind a balancer of connections, or after servers were added, clients stay where they once went.
+With a maximum age they spread anew, a few at a time: each connection has an age of its own. A
+timer a connection, and none where no age is configured.
+
+Spec: protocol.md, "Drain".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final
+
+from framerpc.errors import CloseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framerpc.config import ConnectionAge
+    from framerpc.server.peer import Peer
+
+__all__ = ["Ageing"]
+
+_REASON: Final = "the connection has reached its maximum age"
+
+
+class Ageing:
+    """The ages of the connections of one server.
+
+    Args:
+        option: How old they may become.
+        cancel_grace: Seconds that a handler gets to stop when it is cut.
+
+    Attributes:
+        retired: Connections that were asked to go.
+    """
+
+    def __init__(self, option: ConnectionAge, cancel_grace: float) -> None:
+        self.retired = 0
+        self._option = option
+        self._cancel_grace = cancel_grace
+        self._timers: dict[Peer, asyncio.TimerHandle] = {}
+
+    def __repr__(self) -> str:
+        return f"<Ageing of {len(self._timers)} connections, {self.retired} retired>"
+
+    def watch(self, peer: Peer) -> None:
+        """Begin to count for a client that was welcomed."""
+        option = self._option
+        part = random.uniform(1 - option.jitter, 1 + option.jitter)  # noqa: S311 - no secret
+        self._set(peer, option.maximum * part, self._retire)
+
+    def forget(self, peer: Peer) -> None:
+        """Stop counting: the client is gone, or the server stops."""
+        timer = self._timers.pop(peer, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _set(self, peer: Peer, seconds: float, then: Callable[[Peer], None]) -> None:
+        self._timers[peer] = asyncio.get_running_loop().call_later(seconds, then, peer)
+
+    def _retire(self, peer: Peer) -> None:
+        self.retired += 1
+        self._set(peer, self._option.grace, self._cut)
+        peer.leave(CloseCode.NORMAL, _REASON, self._option.grace)
+
+    def _cut(self, peer: Peer) -> None:
+        peer.cut()
+        self._set(peer, self._cancel_grace, _end)
+
+
+def _end(peer: Peer) -> None:
+    peer.connection.close(CloseCode.NORMAL, _REASON)
