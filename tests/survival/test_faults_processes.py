@@ -73,42 +73,52 @@ async def test_stopped_server_is_noticed_by_keepalive() -> None:
 
 
 EXHAUST = """
-import asyncio, logging, os, resource, socket, framerpc
+import asyncio, logging, os, resource, socket, sys, framerpc
+from framerpc.adapters.uvloop import run
 from tests.services import Work
-logging.disable()
+logging.basicConfig(level="WARNING")
 async def main():
-    async with framerpc.Server(Work()).listen("tcp://127.0.0.1:0", grace=0) as server:
+    server = framerpc.Server(Work())
+    async with server.listen("tcp://127.0.0.1:0", grace=0):
         async with framerpc.connect(server.url) as client:
             await client.ready()
             host, port = "127.0.0.1", int(server.url.rpartition(":")[2])
             pending = []
-            for _ in range(4):
+            for _ in range(12):
                 sock = socket.socket(); sock.setblocking(False); pending.append(sock)
             used = []
             try:
                 while True: used.append(os.open("/dev/null", os.O_RDONLY))
             except OSError: pass
             for sock in pending: sock.connect_ex((host, port))
+            while not server.statistics()["accept_pauses"]:
+                assert await client.call("Work/echo", 1) == 1
             for n in range(50):
                 assert await client.call("Work/echo", n) == n
+            assert server.statistics()["accept_pauses"] == 1
             for fd in used: os.close(fd)
+            while server.statistics()["strangers"] < 12:
+                await asyncio.sleep(0.02)
             for sock in pending: sock.close()
         async with framerpc.connect(server.url, timeout=5) as client:
             assert await client.call("Work/echo", "recovered") == "recovered"
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-asyncio.run(main())
+(run if sys.argv[1] == "uvloop" else asyncio.run)(main())
 print("survived")
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_NOFILE and /dev/null")
-def test_running_out_of_descriptors_stops_no_call() -> None:
-    """Row 10: without a free descriptor calls go on, and connections are taken afterwards."""
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_running_out_of_descriptors_stops_no_call(loop: str) -> None:
+    """Row 10: calls go on, connections wait in the kernel, and the log gets one line."""
     done = subprocess.run(
-        [sys.executable, "-c", EXHAUST], check=False, capture_output=True, text=True, timeout=25,
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", EXHAUST, loop], check=False, capture_output=True, text=True,
+        timeout=25, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.stdout == "survived\n", done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "no connections can be accepted for now" in line
 
 
 CANCELLED = """
