@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -241,6 +242,54 @@ async def test_broken_handler_ends_its_call_only(how: str) -> None:
         siege.server.method(broken)
         with pytest.raises(framerpc.FrameRPCError):
             await siege.witness.with_options(timeout=2).call("broken", how)
+
+
+@pytest.mark.parametrize(
+    "how", ["raises", "unencodable", "cancels itself", "hangs", "exits", "interrupts", "recurses"]
+)
+@virtual_time
+async def test_broken_stream_ends_its_call_only(how: str) -> None:
+    """Row 25: what came before arrives, then a typed error; the server lives."""
+    async with besieged() as siege:
+
+        @siege.server.method
+        async def broken_stream(how: str) -> AsyncIterator[Any]:
+            yield 1
+            yield await broken(how)
+
+        items = siege.witness.with_options(timeout=2).stream("broken_stream", how)
+        assert await anext(items) == 1
+        with pytest.raises(framerpc.FrameRPCError):
+            await anext(items)
+
+
+def broken_in_thread(how: str) -> Any:
+    match how:
+        case "unencodable":
+            return Bad()
+        case "cancels itself":
+            raise asyncio.CancelledError
+        case "exits":
+            raise SystemExit(3)
+        case "interrupts":
+            raise KeyboardInterrupt
+        case "recurses":
+            return broken_in_thread("recurses")
+    raise ValueError(how)
+
+
+@pytest.mark.parametrize(
+    "how", ["raises", "unencodable", "cancels itself", "exits", "interrupts", "recurses"]
+)
+@virtual_time
+async def test_broken_function_ends_its_call_only(how: str) -> None:
+    """Row 25: the only thread there is survives whatever a plain function does in it."""
+    async with besieged(limits=framerpc.Limits(max_threads=1, max_waiting_threads=1)) as siege:
+        siege.server.method(broken_in_thread)
+        for _ in range(3):
+            with pytest.raises(framerpc.FrameRPCError):
+                await siege.witness.call("broken_in_thread", how)
+        assert [n async for n in siege.witness.stream("Work/count_in_thread", 3)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("turns", range(12))
