@@ -60,7 +60,9 @@ if _TYPE_CHECKING:
     from framerpc.resolvers.resolver import Resolution, Resolver
     from framerpc.resolvers.static import StaticResolver
     from framerpc.server.peers import Credentials
+    from framerpc.server.reply_store import ReplyStore
     from framerpc.server.server import Server
+    from framerpc.server.sqlite_replies import SQLiteReplies
 
 __all__ = [
     "BalancingPolicy",
@@ -94,12 +96,14 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
+    "ReplyStore",
     "Resolution",
     "Resolver",
     "ResourceExhausted",
     "ResultStream",
     "RetryDetails",
     "RetryPolicy",
+    "SQLiteReplies",
     "Server",
     "State",
     "StaticResolver",
@@ -124,10 +128,12 @@ _LATER = {
     "FileResolver": "framerpc.resolvers.file",
     "Outcome": "framerpc.protocol.frames",
     "Picker": "framerpc.balancing.pickers",
+    "ReplyStore": "framerpc.server.reply_store",
     "Resolution": "framerpc.resolvers.resolver",
     "Resolver": "framerpc.resolvers.resolver",
     "ResultStream": "framerpc.client.results",
     "RetryDetails": "framerpc.client.retry",
+    "SQLiteReplies": "framerpc.server.sqlite_replies",
     "Server": "framerpc.server.server",
     "State": "framerpc.client.state",
     "StaticResolver": "framerpc.resolvers.static",

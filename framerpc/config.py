@@ -72,6 +72,18 @@ class Limits:
         max_waiting_threads: Calls of `def` methods that wait for a thread.
         max_processes: Worker processes for methods with `run="process"`.
         max_waiting_processes: Calls that wait for a worker process.
+        max_sessions: Sessions of one server, those of connections included. Beyond it, the one
+            that was left longest ago is dropped; if none was left, a new client has none.
+        session_ttl: Seconds that a session is kept without a connection. 5 minutes, as
+            Centrifuge keeps idempotent results.
+        max_replies: Answers of `once` calls that one server keeps for who sends again. Beyond
+            it, those go first of whom holds more than an equal share.
+        max_reply_bytes: The same in bytes, each answer counted with 512 bytes on top.
+        reply_ttl: Seconds that such an answer is kept.
+        max_detached: `once` calls of one server that go on without a connection; beyond it they
+            are stopped when their connection is lost.
+        max_resumes: Times in a row that a stream is called again after a lost connection without
+            an item having come.
         max_pings: PINGs and PONGs accepted within one keepalive interval; beyond it: closed. An
             honest peer sends one or two.
     """
@@ -98,6 +110,13 @@ class Limits:
     max_waiting_threads: int = 256
     max_processes: int = 2
     max_waiting_processes: int = 64
+    max_sessions: int = 10_000
+    session_ttl: float = 300.0
+    max_replies: int = 16_384
+    max_reply_bytes: int = 64 * MIB
+    reply_ttl: float = 300.0
+    max_detached: int = 1024
+    max_resumes: int = 5
     max_pings: int = 16
 
     def __post_init__(self) -> None:

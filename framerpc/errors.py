@@ -85,6 +85,7 @@ class Status(enum.IntEnum):
     MESSAGE_TOO_LARGE = 11
     UNIMPLEMENTED = 12
     INVALID_RESULT = 13
+    FORGOTTEN = 14
 
 
 class StatusRow(NamedTuple):
@@ -114,6 +115,7 @@ STATUSES: Final[Mapping[Status, StatusRow]] = {
     Status.MESSAGE_TOO_LARGE: StatusRow(("no", "yes"), "no"),
     Status.UNIMPLEMENTED: StatusRow(("no",), "no"),
     Status.INVALID_RESULT: StatusRow(("yes",), "no"),
+    Status.FORGOTTEN: StatusRow(("maybe",), "yes"),
 }
 
 

@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from framerpc.call import CallContext
     from framerpc.errors import Executed
 
-__all__ = ["Failure", "WorkerFailed", "describe", "times"]
+__all__ = ["REPORT_GRACE", "Described", "Failure", "WorkerFailed", "describe", "times", "too_late"]
 
 _logger: Final = logging.getLogger("framerpc.server")
+
+REPORT_GRACE: Final = 0.025
+"""Seconds past its deadline that a handler may wait for the calls it made to say where the time
+went. Half of what its own caller waits."""
 
 _LONGEST_DETAIL: Final = 4096
 """Characters of an error's text that cross; a log line, not a document."""
@@ -75,6 +79,18 @@ class Failure:
         return cls(Status(status), EXECUTED[int(executed)], detail, details)
 
 
+class Described(FrameRPCError):
+    """A call ended with a failure that was described, and logged, before.
+
+    Attributes:
+        failure: How it crosses.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
 class WorkerFailed(FrameRPCError):
     """A method failed in its worker process, or the process did.
 
@@ -100,6 +116,8 @@ def describe(exc: BaseException, context: CallContext, *, trusted: bool) -> Fail
         context: The call.
         trusted: The caller may see the traceback.
     """
+    if isinstance(exc, Described):
+        return exc.failure
     try:
         return _described(exc, context, trusted=trusted)
     except Exception:  # noqa: BLE001 - whatever the service put into its exception
@@ -240,6 +258,16 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
         where.append([f"in its call {inner.method}", _ms(sum(own))])
         where += [[f"there {name}", _ms(spent)] for name, spent in inner.where]
     return where
+
+
+def too_late(context: CallContext) -> Failure:
+    """Return how a call ends whose deadline passed while it was handled."""
+    return Failure(
+        Status.DEADLINE_EXCEEDED,
+        "no" if context.started is None else "maybe",
+        "the deadline passed",
+        {"where": times(context)},
+    )
 
 
 _NESTED: Final = ("in its call ", "there ")

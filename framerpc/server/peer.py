@@ -17,12 +17,15 @@ import msgspec
 
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
-from framerpc.errors import Cancelled, Status
-from framerpc.protocol.frames import KNOWN_FLAGS, CancelReason, Flag, Notify, Outcome
+from framerpc.errors import Cancelled, CloseCode, Status
+from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
+from framerpc.protocol.sessions import ONCE_HEADER
+from framerpc.server.admission import full, misfit
 from framerpc.server.eager import start
-from framerpc.server.failure import Failure, describe, times
+from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
 
 if TYPE_CHECKING:
+    from framerpc.call import Handler
     from framerpc.connection.connection import Connection
     from framerpc.errors import ConnectionLost, RemoteProtocolError
     from framerpc.protocol.events import Refused
@@ -30,14 +33,11 @@ if TYPE_CHECKING:
     from framerpc.protocol.handshake import Greeting, Reply
     from framerpc.server.dispatcher import Method
     from framerpc.server.server import Server
+    from framerpc.server.session import Session
 
 __all__ = ["IncomingCall", "Peer"]
 
 _logger: Final = logging.getLogger("framerpc.server")
-
-_REPORT_GRACE: Final = 0.025
-"""Seconds past its deadline that a handler may wait for the calls it made to say where the time
-went. Half of what its own caller waits."""
 
 
 class IncomingCall(msgspec.Struct, eq=False):
@@ -74,6 +74,7 @@ class Peer:
         identity: What `authenticate` returned.
         address: Where it connected from.
         host: The same without the port, for counting.
+        session: What survives the connection, or None.
         calls: Its calls that have not ended, answered ones included.
     """
 
@@ -91,6 +92,7 @@ class Peer:
         "connection",
         "host",
         "identity",
+        "session",
     )
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,6 +100,7 @@ class Peer:
         self.identity: Any = None
         self.address = ""
         self.host = ""
+        self.session: Session | None = None
         self.calls: dict[int, IncomingCall] = {}
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
         self._server = server
@@ -131,8 +134,10 @@ class Peer:
     def goaway(self, connection: Connection, goaway: Goaway) -> None:
         """A client that goes finishes its calls and closes."""
 
-    def closed(self, connection: Connection, close: Close) -> None:
+    def closed(self, connection: Connection, close: Close) -> None:  # noqa: ARG002
         """A client said goodbye; `lost` follows."""
+        if close.code == CloseCode.NORMAL:
+            self._server.sessions.ended(self)
 
     def violated(self, connection: Connection, error: RemoteProtocolError) -> None:  # noqa: ARG002
         """A client broke the protocol; `lost` follows."""
@@ -145,6 +150,7 @@ class Peer:
             call.answered = True
             if call.task is not None:
                 call.task.cancel()
+        self._server.sessions.left(self)
         self._server.peers.lost(self)
 
     def translate(self, error: Error, method: str) -> BaseException:  # noqa: ARG002 - see Acceptor
@@ -157,17 +163,17 @@ class Peer:
     def notified(self, connection: Connection, notify: Notify) -> None:  # noqa: ARG002
         """Run a one-way call; what is wrong with it is counted and logged, never answered."""
         method = self._server.dispatcher.methods.get(notify.method)
-        problem = self._why_not(notify.method, method, 0, notify.headers)
+        problem = self.why_not(notify.method, method, 0, notify.headers)
         if problem is not None or method is None:
             self._server.counters.dropped_notifications += 1
             detail = problem.detail if problem else ""
             _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
             return
         self._one_way -= 1
-        context = self._context(notify.method, notify.headers, self._server.limits.max_timeout)
+        context = self.context_of(notify.method, notify.headers, self._server.limits.max_timeout)
         call = IncomingCall(0, context, context.deadline, answered=True)
         self.calls[self._one_way] = call
-        self._start(self._one_way, call, method, cast("Buffer", notify.body))
+        self._start(self._one_way, call, method.handler, cast("Buffer", notify.body))
 
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
@@ -181,9 +187,12 @@ class Peer:
             or len(self.calls) >= self._most_calls
             or server.draining
         ):
-            problem = self._why_not(request.method, method, request.flags, request.headers)
+            if self.session is not None and ONCE_HEADER in (request.headers or ()):
+                self._server.sessions.once.request(self, request, method)
+                return
+            problem = self.why_not(request.method, method, request.flags, request.headers)
             if problem is not None or method is None:
-                self._refuse(connection, call_id, problem)
+                self.refuse(call_id, problem)
                 return
         timeout_ms = request.timeout_ms
         timeout: float | None = self._longest
@@ -192,23 +201,41 @@ class Peer:
             timeout = min(timeout, self._longest)
         elif timeout_ms == 0:
             late = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
-            self._refuse(connection, call_id, late)
+            self.refuse(call_id, late)
             return
         elif method.flags:
             timeout = None
-        context = self._context(request.method, request.headers, timeout)
+        context = self.context_of(request.method, request.headers, timeout)
         self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
         body: Any = request.body
         if method.flags:
             context.streams = bool(method.flags & Flag.WANTS_STREAM)
             if method.flags & Flag.SENDS_STREAM:
                 body = Stream(connection.streams.reader(call_id), body)
-        self._start(call_id, call, method, body)
+        self._start(call_id, call, method.handler, body)
 
-    def _refuse(self, connection: Connection, call_id: int, problem: Failure | None) -> None:
+    def attach(self, request: Request, handler: Handler, work: CallContext | None) -> None:
+        """Run a call that has no deadline of its own: it waits for work that has one.
+
+        Args:
+            request: The call.
+            handler: Waits.
+            work: What it waits for, if that has not ended.
+        """
+        context = self.context_of(request.method, request.headers, None)
+        context.started = context.arrived
+        if work is not None:
+            context.children = work.children  # for the report of where the time went
+        call = self.calls[request.id] = IncomingCall(request.id, context, None)
+        self._start(request.id, call, handler, cast("Buffer", request.body))
+
+    def refuse(self, call_id: int, problem: Failure | None) -> None:
+        """Answer a call that is not going to run."""
         assert problem is not None  # there is one whenever there is no method
         self._server.counters.refused_calls += 1
-        connection.fail(call_id, problem.status, problem.executed, problem.detail, problem.details)
+        self.connection.fail(
+            call_id, problem.status, problem.executed, problem.detail, problem.details
+        )
 
     def cancel(self, connection: Connection, cancel: Cancel) -> None:
         """Stop a call, and tell what became of it."""
@@ -228,7 +255,7 @@ class Peer:
             call.task.cancel()
         self._loop.call_later(self._server.limits.cancel_grace, self._still_running, call)
 
-    def refused(self, connection: Connection, refused: Refused) -> None:
+    def refused(self, connection: Connection, refused: Refused) -> None:  # noqa: ARG002
         """Refuse arguments, or end a call whose upload has an item, that are over a limit."""
         call_id = refused.frame.id
         details = {"size": refused.size, "limit": refused.limit}
@@ -238,7 +265,7 @@ class Peer:
             self._server.counters.dropped_notifications += 1
             _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
         elif call is None:
-            self._refuse(connection, call_id, Failure(refused.status, "no", detail, details))
+            self.refuse(call_id, Failure(refused.status, "no", detail, details))
         elif not call.answered:
             self._fail(call, Failure(refused.status, "maybe", detail, details))
             if call.task is not None:
@@ -246,50 +273,25 @@ class Peer:
 
     # ------------------------------------------------------------------ admission
 
-    def _why_not(
+    def why_not(
         self,
         name: str,
         method: Method | None,
         flags: int,
         headers: dict[str, Any] | None,
     ) -> Failure | None:
-        """Say why a call may not start, or None."""
-        limits = self._server.limits
-        if self._server.draining:
+        """Say why a call may not start; None if it may."""
+        server = self._server
+        if server.draining:
             return Failure(Status.UNAVAILABLE, "no", "the server is stopping")
-        if len(self.calls) >= limits.max_calls:
-            detail = f"{limits.max_calls} calls of this connection are in flight (Limits.max_calls)"
-            return Failure(Status.RESOURCE_EXHAUSTED, "no", detail)
-        if method is None:
-            return Failure(Status.METHOD_NOT_FOUND, "no", _not_found(name, limits.max_method_name))
-        if flags & 0xFF & ~KNOWN_FLAGS:
-            return Failure(Status.UNIMPLEMENTED, "no", f"unknown flags {flags:#x}")
-        if flags & 0xFF != method.flags:
-            return Failure(Status.INVALID_ARGUMENT, "no", _wrong_shape(flags, method.flags))
-        return self._bad_metadata(headers)
+        if len(self.calls) >= server.limits.max_calls:
+            return full(server.limits)
+        return misfit(name, method, flags, headers, server.limits)
 
-    def _bad_metadata(self, headers: dict[str, Any] | None) -> Failure | None:
-        pairs = headers.get("meta") if headers else None
-        if pairs is None:
-            return None
-        if not isinstance(pairs, dict) or not all(
-            isinstance(key, str) and isinstance(value, str)
-            for key, value in cast("dict[object, object]", pairs).items()
-        ):
-            return Failure(Status.INVALID_ARGUMENT, "no", "metadata must be pairs of strings")
-        size = sum(
-            len(key.encode()) + len(value.encode())
-            for key, value in cast("dict[str, str]", pairs).items()
-        )
-        limit = self._server.limits.max_metadata
-        if size > limit:
-            detail = f"the metadata has {size} bytes, the limit is {limit} (Limits.max_metadata)"
-            return Failure(Status.RESOURCE_EXHAUSTED, "no", detail)
-        return None
-
-    def _context(
+    def context_of(
         self, name: str, headers: dict[str, Any] | None, timeout: float | None
     ) -> CallContext:
+        """Return what the handler of a call of this client sees."""
         clock = self._clock
         now = clock()
         context = CallContext(
@@ -312,19 +314,19 @@ class Peer:
 
     # -------------------------------------------------------------------- running
 
-    def _start(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
-        task = start(self._run(key, call, method, body), loop=self._loop, context=copy_context())
+    def _start(self, key: int, call: IncomingCall, handler: Handler, body: Body) -> None:
+        task = start(self._run(key, call, handler, body), loop=self._loop, context=copy_context())
         if task is not None and not call.context.finished:
             call.task = task
             deadline = call.deadline
             if deadline is not None and deadline < self._sweeper.next:
                 self._sweeper.add(deadline)
 
-    async def _run(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
+    async def _run(self, key: int, call: IncomingCall, handler: Handler, body: Body) -> None:
         """Handle one call to its end, whatever happens. Cancelling it stops the handler."""
         current_context.set(call.context)  # this coroutine has a context of its own
         try:
-            result: Any = await method.handler(call.context, body)
+            result: Any = await handler(call.context, body)
             if result.__class__ is Stream:
                 await self._send_stream(call, result)
             elif call.cancelled:
@@ -412,39 +414,11 @@ class Peer:
         """The deadline passed: report where the time went, and stop the handler."""
         call.deadline = None
         if call.context.children and not call.answered:
-            self._loop.call_later(_REPORT_GRACE, self._give_up, call)
+            self._loop.call_later(REPORT_GRACE, self._give_up, call)
         else:
             self._give_up(call)
 
     def _give_up(self, call: IncomingCall) -> None:
-        self._fail(
-            call,
-            Failure(
-                Status.DEADLINE_EXCEEDED,
-                "no" if call.context.started is None else "maybe",
-                "the deadline passed",
-                {"where": times(call.context)},
-            ),
-        )
+        self._fail(call, too_late(call.context))
         if call.task is not None and not call.context.finished:
             call.task.cancel()
-
-
-def _not_found(name: str, longest: int) -> str:
-    if len(name) > longest:
-        return f"a method's name has at most {longest} bytes, this one has {len(name.encode())}"
-    return f"there is no method {name!r} here"
-
-
-def _wrong_shape(asked: int, declared: int) -> str:
-    """Say how the two sides' ideas of a method differ."""
-    problems: list[str] = []
-    if declared & Flag.WANTS_STREAM and not asked & Flag.WANTS_STREAM:
-        problems.append("the result is a stream: use stream() or iterate over the stub's method")
-    if asked & Flag.WANTS_STREAM and not declared & Flag.WANTS_STREAM:
-        problems.append("the result is a single value: use call()")
-    if declared & Flag.SENDS_STREAM and not asked & Flag.SENDS_STREAM:
-        problems.append("one argument is a stream: pass an async iterator")
-    if asked & Flag.SENDS_STREAM and not declared & Flag.SENDS_STREAM:
-        problems.append("no argument is a stream, and one was sent")
-    return "; ".join(problems)

@@ -20,6 +20,7 @@ from framerpc.connection.connection import Connection
 from framerpc.connection.sockets import describe_peer, tune
 from framerpc.errors import CloseCode, ConfigurationError, Unauthenticated
 from framerpc.protocol.handshake import VERSION, Reply
+from framerpc.protocol.sessions import SESSIONS
 from framerpc.protocol.states import Role
 from framerpc.protocol.wire import Wire, announce
 from framerpc.server.peer import Peer
@@ -209,14 +210,19 @@ class Peers:
         self._no_stranger(peer)
         self.welcome.add(peer)
         server = self._server
+        greeting = peer.connection.wire.greeting
+        assert greeting is not None  # it is what we decided about
+        session = peer.session = server.sessions.open(peer, greeting)
         peer.connection.welcome(
             Reply(
                 version=VERSION,
                 agent=AGENT,
                 limits=announce(server.limits),
                 ping_ms=max(1, int(server.keepalive.interval * 1000)),
+                features=[] if session is None else [SESSIONS],
                 instance=self.instance,
                 peer=peer.address[:255],
+                session=None if session is None else session.token,
             )
         )
 
@@ -249,7 +255,12 @@ class Peers:
             peer.connection.close(CloseCode.SHUTDOWN, "the server is stopping")
         for peer in list(self.welcome):
             peer.connection.goaway("the server is stopping", grace)
-        await self._until(lambda: not any(peer.calls for peer in self.welcome), grace)
+        await self._until(self._is_quiet, grace)
+
+    def _is_quiet(self) -> bool:
+        """Return whether nobody waits for a call, and none goes on for who may come back."""
+        busy = any(peer.calls for peer in self.welcome)
+        return not busy and not self._server.sessions.runs.alive
 
     async def close(self) -> None:
         """End all connections and wait until nothing is left of them."""
@@ -275,6 +286,8 @@ class Peers:
             self._timer = None
         if self._deciding:  # cancelled when their connections were lost
             await asyncio.wait(self._deciding.values(), timeout=_CLOSE_GRACE)
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for a condition that `note` announces; return whether it came true in time."""
@@ -290,6 +303,11 @@ class Peers:
             self._changed = None
         return True
 
+
+_LAST_TURNS: Final = 8
+"""Turns of the loop after the last connection. asyncio tells that a connection is gone before it
+closes the socket; and what stands between us and a client, if it runs on this very loop, needs
+some turns to see the end before the loop may be stopped."""
 
 _CLOSE_GRACE: Final = 1.0
 """Seconds for the last bytes of all connections when a server stops."""

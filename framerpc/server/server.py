@@ -12,7 +12,6 @@ import asyncio
 import inspect
 import logging
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.config import Keepalive, Limits
@@ -21,8 +20,10 @@ from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.builtin import builtin_methods
+from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.peers import Credentials, Peers
+from framerpc.server.sessions import Sessions
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -32,36 +33,14 @@ if TYPE_CHECKING:
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
     from framerpc.contract.service import MethodSpec
+    from framerpc.server.reply_store import ReplyStore
 
-__all__ = ["Counters", "Listening", "Server"]
+__all__ = ["Listening", "Server"]
 
 _logger: Final = logging.getLogger("framerpc.server")
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a server counted since it was made.
-
-    Attributes:
-        connections: Connections accepted, strangers included.
-        turned_away: Strangers over the bounds, closed without a word.
-        calls: Calls that ended, one-way ones included.
-        failed_calls: Calls that were answered with an error after they had started.
-        refused_calls: Calls that were answered with an error and not started.
-        dropped_notifications: One-way calls that could not run.
-        violations: Connections closed because the client broke the protocol.
-    """
-
-    connections: int = 0
-    turned_away: int = 0
-    calls: int = 0
-    failed_calls: int = 0
-    refused_calls: int = 0
-    dropped_notifications: int = 0
-    violations: int = 0
 
 
 class Server:
@@ -78,6 +57,8 @@ class Server:
             `PermissionDenied`. May be `async`.
         interceptors: Around every call; the first is the outermost. They run inside `authorize`.
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
+        replies: Where the answers of `once` calls survive the process, such as `SQLiteReplies`;
+            None keeps them in memory only.
 
     Raises:
         ConfigurationError: A service cannot be registered; the text says which, and why.
@@ -92,6 +73,7 @@ class Server:
         authorize: Callable[[CallContext], Awaitable[None] | None] | None = None,
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
+        replies: ReplyStore | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.keepalive = keepalive or Keepalive()
@@ -104,6 +86,7 @@ class Server:
         self.workers = Workers(self.limits)
         self.dispatcher = Dispatcher(around, self.workers)
         self.peers = Peers(self, authenticate)
+        self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
@@ -142,6 +125,7 @@ class Server:
         idempotent: bool = False,
         once: bool = False,
         run: Literal["loop", "thread", "process"] | None = None,
+        resume: str | None = None,
     ) -> Callable[[_Function], _Function]: ...
     def method(  # type: ignore[misc] # mypy looks for the names that **options takes
         self, function: Any = None, /, **options: Any
@@ -234,6 +218,7 @@ class Server:
         self._stopped = asyncio.Event()
         self.draining = False
         try:
+            await self.sessions.start()
             for hook in self._on_start:
                 await _call(hook)
             for address in addresses:
@@ -278,6 +263,7 @@ class Server:
         failures: list[Exception] = []
         try:
             await self.peers.close()
+            await self.sessions.close()
             await self.workers.close()
             for hook in self._on_stop:
                 try:
@@ -377,7 +363,8 @@ class Server:
             "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
         }
         names = Counters.__dataclass_fields__
-        return {name: int(getattr(self.counters, name)) for name in names} | now
+        counted = {name: int(getattr(self.counters, name)) for name in names}
+        return counted | now | self.sessions.statistics()
 
 
 class Listening:

@@ -87,6 +87,13 @@ def test_a_greeting_never_shows_its_token() -> None:
     assert "token none" in repr(Greeting(versions=[1]))
 
 
+def test_a_reply_never_shows_its_session() -> None:
+    """Its repr says only whether there is one."""
+    shown = repr(Reply(version=1, agent="a", session=b"secret"))
+    assert shown == "<Reply of 'a', version 1, session hidden>"
+    assert "session none" in repr(Reply(version=1))
+
+
 def test_a_bad_greeting_does_not_show_its_values() -> None:
     """The reason that goes to the peer and to the log names the key only."""
     with pytest.raises(RemoteProtocolError) as caught:

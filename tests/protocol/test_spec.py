@@ -39,6 +39,14 @@ from framerpc.protocol.handshake import (
     Greeting,
     Reply,
 )
+from framerpc.protocol.sessions import (
+    ONCE,
+    ONCE_HEADER,
+    SESSIONS,
+    NumberState,
+    OnceEvent,
+    parse_once,
+)
 from framerpc.protocol.states import (
     CALLEE,
     CALLER,
@@ -53,6 +61,7 @@ from framerpc.protocol.states import (
 )
 from framerpc.protocol.streams import ITEM_COST
 from framerpc.protocol.wire import Wire
+from framerpc.server.replies import ENTRY_COST
 from tests.protocol import spec
 from tests.protocol.vectors import VECTORS, meaning
 
@@ -232,6 +241,29 @@ def test_call_and_stream_tables(heading: str, index: int, table: Any, rows: Any)
                 assert cell == _cell(table[state].get(Kind[name])), (state, name)
 
 
+def test_the_table_of_numbers() -> None:
+    """Each cell of the printed table is the code's, and what cannot happen is said so."""
+    table = spec.tables("Once")[1]
+    assert [row["state"] for row in table] == [state.value for state in NumberState]
+    for row in table:
+        steps = ONCE[NumberState(row["state"])]
+        for name, cell in row.items():
+            if name != "state":
+                step = steps.get(OnceEvent(name))
+                assert cell == (
+                    "never" if step is None else f"{step.act.value}, {step.state.value}"
+                )
+
+
+def test_the_example_of_a_numbered_call() -> None:
+    """Its bytes are the array beside them, and its header is a good one."""
+    (text,) = spec.blocks("hex frame", "Once")
+    (array,) = spec.blocks("json", "Once")
+    fields = _with_bytes(json.loads(array))
+    assert bytes.fromhex(text) == encode(*fields)
+    assert parse_once(fields[5][ONCE_HEADER]) == (5, 4)
+
+
 # -------------------------------------------------- handshake, limits, numbers
 
 
@@ -310,6 +342,8 @@ def test_numbers_in_the_text() -> None:
     body = IncomingBody(Response(1, 10**6), 10**6)
     body.add(bytes(KIB))
     assert len(body.take()) == 16 * KIB
+    assert f"A stored answer counts {ENTRY_COST} bytes more" in spec.TEXT
+    assert f"one feature: `{SESSIONS}`" in spec.TEXT
 
 
 def test_preamble() -> None:
