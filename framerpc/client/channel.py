@@ -17,9 +17,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from framerpc.client.answers import upload
+from framerpc.client.endings import again
 from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
+from framerpc.client.session import Session
 from framerpc.client.state import State
 from framerpc.connection.connection import Connection
 from framerpc.connection.dial import dial
@@ -33,7 +35,8 @@ from framerpc.errors import (
     Unavailable,
 )
 from framerpc.protocol.handshake import VERSION, Greeting
-from framerpc.protocol.states import Role
+from framerpc.protocol.sessions import SESSIONS
+from framerpc.protocol.states import ConnectionState, Role
 from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
@@ -68,6 +71,7 @@ class Channel(OffersNothing):
         connection: The one that takes new calls, or None.
         final: Why it will never be ready again, once that is so.
         failure: What went wrong when it was dialled last; None once it is ready.
+        session: What the server knows of us beyond one connection.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Channel(OffersNothing):
         self.connection: Connection | None = None
         self.final: FrameRPCError | None = None
         self.failure: ConnectionFailed | None = None
+        self.session = Session(None)
         self._address = address
         self._options = options
         self._loop = loop
@@ -155,6 +160,8 @@ class Channel(OffersNothing):
             token=token,
             limits=announce(self._options.limits),
             ping_ms=max(1, int(self._options.keepalive.interval * 1000)),
+            features=[SESSIONS],
+            session=self.session.token,
         )
         options = self._options
 
@@ -250,6 +257,26 @@ class Channel(OffersNothing):
         if self.connection is not None:
             self.connection.abort("dropped on request")
 
+    async def reconnected(self, size: int) -> Connection:
+        """Wait for a connection of this channel on which a call may be sent again.
+
+        Args:
+            size: Bytes of its arguments.
+
+        Raises:
+            FrameRPCError: There will never be one.
+        """
+        while True:
+            connection = self.connection
+            if connection is None or connection.wire.state is ConnectionState.CLOSED:
+                if self.final is not None:
+                    raise again(self.final)
+                await asyncio.shield(self._changed)
+            elif connection.may_call(size, simple=False):
+                return connection
+            else:
+                await connection.admission()
+
     def begin_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
         """Send the stream of a call that has just been sent, until it ends."""
         task = self._loop.create_task(upload(connection, call, body.items))
@@ -269,9 +296,10 @@ class Channel(OffersNothing):
     def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Nothing is known of it yet."""
 
-    def welcomed(self, connection: Connection, reply: Reply) -> None:  # noqa: ARG002 - see Acceptor
+    def welcomed(self, connection: Connection, reply: Reply) -> None:
         """The server knows us."""
         self.failure = None
+        self.session = connection.owner = self.session.after(reply)
         self._ready_since = self._loop.time()
         self._enter(State.READY)
 

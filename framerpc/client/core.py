@@ -15,7 +15,7 @@ from framerpc.client.pool import Pool
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
@@ -87,6 +87,17 @@ class Core:
             return asyncio.get_running_loop() is self.loop
         except RuntimeError:  # none: a coroutine is driven by hand, as in a forked child
             return False
+
+    async def items(self, context: CallContext, body: Body) -> AsyncIterator[Buffer]:
+        """Call a method whose result is a stream; return its encoded items.
+
+        Raises:
+            ConfigurationError: An interceptor made something else of it.
+        """
+        result = await self.handler(context, body)
+        if not isinstance(result, Stream):
+            raise ConfigurationError(f"{context.method}: an interceptor returned no stream for one")
+        return result.items
 
     def _around(self, handler: Handler) -> Handler:
         if not self.interceptors:

@@ -15,6 +15,7 @@ from framerpc.contract import values
 from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
 from framerpc.contract.names import check_name
+from framerpc.contract.promises import check_promises
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 
@@ -40,7 +41,8 @@ class MethodSpec:
         doc: Its docstring.
         signature: As text, for people.
         idempotent: It may be sent again without harm.
-        once: It is executed at most once per session, also when it is sent again.
+        once: It is executed at most once, also when it is sent again.
+        resume: The parameter that says how many items of its stream to leave out, or None.
         run: Where it runs.
         streams_in: One of its arguments is a stream.
         streams_out: Its result is a stream.
@@ -63,6 +65,7 @@ class MethodSpec:
         "once",
         "parameters",
         "result",
+        "resume",
         "run",
         "service_doc",
         "signature",
@@ -85,6 +88,8 @@ class MethodSpec:
         self.signature = signature.text
         self.idempotent = declaration.idempotent
         self.once = declaration.once
+        self.resume = declaration.resume
+        check_promises(attribute, declaration, signature)
         self.run: Run = run
         self.streams_in = signature.stream is not None
         self.streams_out = signature.streams_out
@@ -178,6 +183,7 @@ class MethodOptions(TypedDict, total=False):
     idempotent: bool
     once: bool
     run: RunOption
+    resume: str | None
     internal: bool
 
 
