@@ -47,6 +47,7 @@ from framerpc.errors import (
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:
+    from framerpc.balancing.candidate import Candidate, Choice
     from framerpc.balancing.endpoint import Endpoint
     from framerpc.balancing.pickers import Picker
     from framerpc.client.client import Client
@@ -57,6 +58,7 @@ if _TYPE_CHECKING:
     from framerpc.protocol.frames import Outcome
     from framerpc.resolvers.dns import DnsResolver
     from framerpc.resolvers.file import FileResolver
+    from framerpc.resolvers.polling import PollingResolver
     from framerpc.resolvers.resolver import Resolution, Resolver
     from framerpc.resolvers.static import StaticResolver
     from framerpc.server.peers import Credentials
@@ -70,6 +72,8 @@ __all__ = [
     "CallContext",
     "CallError",
     "Cancelled",
+    "Candidate",
+    "Choice",
     "Client",
     "ConfigurationError",
     "ConnectionFailed",
@@ -93,6 +97,7 @@ __all__ = [
     "Outcome",
     "PermissionDenied",
     "Picker",
+    "PollingResolver",
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
@@ -121,6 +126,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "Candidate": "framerpc.balancing.candidate",
+    "Choice": "framerpc.balancing.candidate",
     "Client": "framerpc.client.client",
     "Credentials": "framerpc.server.peers",
     "DnsResolver": "framerpc.resolvers.dns",
@@ -128,6 +135,7 @@ _LATER = {
     "FileResolver": "framerpc.resolvers.file",
     "Outcome": "framerpc.protocol.frames",
     "Picker": "framerpc.balancing.pickers",
+    "PollingResolver": "framerpc.resolvers.polling",
     "ReplyStore": "framerpc.server.reply_store",
     "Resolution": "framerpc.resolvers.resolver",
     "Resolver": "framerpc.resolvers.resolver",

@@ -262,6 +262,21 @@ def test_what_counts_as_a_failure_is_an_option() -> None:
     assert made.ejected == 1
 
 
+def test_a_callable_that_raises_leaves_nothing_in_flight() -> None:
+    """What `is_failure` raises comes out, and the call has ended all the same."""
+
+    def broken(error: BaseException) -> bool:
+        raise KeyError(error)
+
+    made = balancer("random", 1, policy=BalancingPolicy(is_failure=broken))
+    choice = made.pick(0.0)
+    assert choice is not None
+    made.began(choice, 0.0)
+    with pytest.raises(KeyError):
+        made.ended(choice, 1.0, Unavailable())
+    assert made.explain(1.0)[0].in_flight == 0
+
+
 # ----------------------------------------------------------------- panic
 
 
