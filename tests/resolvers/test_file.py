@@ -232,6 +232,20 @@ async def test_a_file_that_is_being_written_is_not_taken(path: Path) -> None:
 
 
 @virtual_time
+async def test_the_largest_file(path: Path) -> None:
+    """One of 1 MiB is read whole; of one that is longer, nothing is taken."""
+    address = b"memory://b\n"
+    path.write_bytes(address.rjust(1_048_576, b"\n"))
+    async with watching(FileResolver(path)) as watcher:
+        await asyncio.sleep(1)
+        assert urls(watcher.last) == ["memory://b"]
+        path.write_bytes(address + bytes(1_048_576))
+        await asyncio.sleep(4)
+        assert urls(watcher.last) == ["memory://b"]
+        assert "longer than 1048576 bytes" in problem(watcher.last)
+
+
+@virtual_time
 async def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """It is told as any other trouble of the system's."""
     async with watching(FileResolver(tmp_path)) as watcher:
