@@ -18,7 +18,7 @@ import logging as _logging
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
-from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
+from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy, Watchdog
 from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
 from framerpc.errors import (
@@ -117,6 +117,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "Watchdog",
     "__version__",
     "connect",
     "current_call",

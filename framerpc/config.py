@@ -16,7 +16,16 @@ from framerpc.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KIB", "MIB", "BalancingPolicy", "HedgePolicy", "Keepalive", "Limits", "RetryPolicy"]
+__all__ = [
+    "KIB",
+    "MIB",
+    "BalancingPolicy",
+    "HedgePolicy",
+    "Keepalive",
+    "Limits",
+    "RetryPolicy",
+    "Watchdog",
+]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -145,14 +154,35 @@ class Keepalive:
         interval: Seconds without a received byte before we send a PING. 20 s stays below the
             60 s after which nginx and many NATs drop an idle flow. The smaller interval of the
             two sides is used by both.
-        timeout: Seconds to wait for any byte after that before the connection is closed.
+        timeout: Seconds to wait for any byte after that before the connection is closed. One
+            longer than the interval counts as the interval, so that a link that died is noticed
+            within two intervals.
+        busy: Seconds that a peer may be silent while there are signs that its host lives: its
+            kernel acknowledges what we send (see protocol.md, "Liveness"), or it announced a
+            `lag`. A minute is longer than any handler ought to block its loop, and shorter than
+            anybody waits for an answer. No more than `interval + timeout`: never be patient.
+        lag: Seconds that our own loop may be blocked, which the peer is told: it does not give
+            us up sooner, within its own `busy`. Only needed where its kernel cannot tell (see
+            there). None announces nothing.
     """
 
     interval: float = 20.0
     timeout: float = 10.0
+    busy: float = 60.0
+    lag: float | None = None
 
     def __post_init__(self) -> None:
         _check_positive(self)
+
+    @property
+    def ping_ms(self) -> int:
+        """The interval as a greeting says it, in milliseconds."""
+        return max(1, int(self.interval * 1000))
+
+    @property
+    def lag_ms(self) -> int:
+        """The lag as a greeting says it, in milliseconds; 0 for none."""
+        return 0 if self.lag is None else int(self.lag * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,3 +343,21 @@ _NEEDED: Final = (
     "slow_start_share", "latency_decay", "hash_bound", "hash_floor", "max_endpoints",
 )  # fmt: skip
 """The fields of `BalancingPolicy` that cannot be switched off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watchdog:
+    """When to warn of code that blocks the event loop.
+
+    Attributes:
+        threshold: Seconds that the loop may be without a turn. Half a second is far more than
+            any callback ought to take, and far less than what peers take for a dead host.
+        interval: Seconds between the notes that the loop makes: how exactly the length of a
+            block is known, and how often an idle loop wakes up.
+    """
+
+    threshold: float = 0.5
+    interval: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check_positive(self)

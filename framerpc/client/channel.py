@@ -22,9 +22,10 @@ from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
 from framerpc.client.session import Session
-from framerpc.client.state import State
+from framerpc.client.state import CONNECTED, State
 from framerpc.connection.connection import Connection
 from framerpc.connection.dial import dial
+from framerpc.connection.timers import PatientTimeout
 from framerpc.errors import (
     CLOSE_CODES,
     CloseCode,
@@ -136,7 +137,7 @@ class Channel(OffersNothing):
         self._notify()
         timeout = self._options.limits.handshake_timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with PatientTimeout(self._loop, self._loop.time() + timeout):
                 await self._welcome(connection)
         except TimeoutError:
             cause = f"connected, but not welcomed within {timeout:.3g} s"
@@ -145,7 +146,7 @@ class Channel(OffersNothing):
 
     async def _welcome(self, connection: Connection) -> None:
         """Wait until the server has welcomed us on this connection."""
-        while self.state is not State.READY:
+        while self.state not in CONNECTED:
             if self.connection is not connection:
                 raise self._refusal or ConnectionFailed(str(self._address), 1, self._cause)
             await asyncio.shield(self._changed)
@@ -159,7 +160,8 @@ class Channel(OffersNothing):
             agent=AGENT,
             token=token,
             limits=announce(self._options.limits),
-            ping_ms=max(1, int(self._options.keepalive.interval * 1000)),
+            ping_ms=self._options.keepalive.ping_ms,
+            lag_ms=self._options.keepalive.lag_ms,
             features=[SESSIONS],
             session=self.session.token,
         )
@@ -177,11 +179,7 @@ class Channel(OffersNothing):
             )
 
         return await dial(
-            self._address,
-            make,
-            tls=options.tls,
-            keepalive=options.keepalive,
-            timeout=options.limits.handshake_timeout,
+            self._address, make, tls=options.tls, timeout=options.limits.handshake_timeout
         )
 
     async def _token(self) -> str | None:
@@ -286,10 +284,11 @@ class Channel(OffersNothing):
         call.writer.on_stop = task.cancel
 
     def statistics(self) -> Counter[str]:
-        """Return what is in flight, and what became of cancelled calls."""
+        """Return what is in flight, what became of cancelled calls, how the server is."""
         counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
-        alive = len(self.connection.calls.alive) if self.connection else 0
-        return Counter({"calls_in_flight": alive, **counted})
+        here = self.connection
+        alive, told = (len(here.calls.alive), here.load.statistics()) if here else (0, {})
+        return Counter({"calls_in_flight": alive, **counted, **told})
 
     # ---------------------------------------------------- acceptor of the connection
 
@@ -310,6 +309,11 @@ class Channel(OffersNothing):
             self._leaving.add(connection)
             self._enter(State.CONNECTING)
             self._dial()
+
+    def overdue(self, connection: Connection) -> None:
+        """A PONG is overdue, or not any more."""
+        if connection is self.connection and self.state in CONNECTED:
+            self._enter(State.DEGRADED if connection.overdue else State.READY)
 
     def closed(self, connection: Connection, close: Close) -> None:
         """The server said why it ends the connection: some reasons are final."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from framerpc.call import Handler, Stream, chain
 from framerpc.client.caller import Caller
 from framerpc.client.pool import Pool
+from framerpc.connection.timers import PatientTimeout
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def _in_time(inner: Handler) -> Handler:
     async def handle(context: CallContext, body: Body) -> Body:
         if context.deadline is None:
             return await inner(context, body)
-        scope = asyncio.timeout_at(context.deadline + _INTERCEPTOR_GRACE)
+        due = context.deadline + _INTERCEPTOR_GRACE
+        scope = PatientTimeout(asyncio.get_running_loop(), due)
         try:
             async with scope:
                 return await inner(context, body)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from framerpc.connection.timers import Sweeper
+from framerpc.connection.timers import CATCH_UP, Sweeper, was_blocked
 from framerpc.deadline import to_wire
 from framerpc.errors import (
     ConnectionLost,
@@ -304,10 +304,15 @@ class OutgoingCalls:
         """The deadline passed: stop the peer, and let it say where the time went."""
         self.cancel(call, CancelReason.DEADLINE)
         call.deadline = None
-        self._loop.call_later(REPORT_GRACE, self._give_up, call)
+        due = self._loop.time() + REPORT_GRACE
+        self._loop.call_at(due, self._give_up, call, due)
 
-    def _give_up(self, call: OutgoingCall) -> None:
-        if call.id in self.alive:
+    def _give_up(self, call: OutgoingCall, due: float) -> None:
+        if call.id not in self.alive:
+            return
+        if was_blocked(self._loop, due):  # its answer may be there, unread
+            self._loop.call_later(CATCH_UP, self._give_up, call, float("inf"))
+        else:
             call.fail(self._late(call))
 
     def _late(self, call: OutgoingCall) -> DeadlineExceeded:

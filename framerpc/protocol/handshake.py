@@ -45,6 +45,7 @@ MINIMUM_GREETING: Final = 4 * 1024
 
 _Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_UINT)]
 _Session: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=1, max_length=64)]
+_Lag: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_UINT)]
 
 
 _SMALLEST_WINDOW: Final = 1024
@@ -96,6 +97,7 @@ class Greeting(msgspec.Struct, kw_only=True, frozen=True):
         token: Credentials, or None.
         limits: What the client is ready to receive.
         ping_ms: Longest silence that the client wants, in milliseconds.
+        lag_ms: How long the client's event loop may be blocked, in milliseconds; 0: not said.
         features: Optional features that the client knows.
         session: The session to go on with, as the server named it, or None.
     """
@@ -105,6 +107,7 @@ class Greeting(msgspec.Struct, kw_only=True, frozen=True):
     token: str | None = None
     limits: Announced = MINIMUM
     ping_ms: _Ms = 20_000
+    lag_ms: _Lag = 0
     features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
     session: _Session | None = None
 
@@ -122,6 +125,7 @@ class Reply(msgspec.Struct, kw_only=True, frozen=True):
         agent: Name and version of the software, for logs.
         limits: What the server is ready to receive.
         ping_ms: Longest silence that the server wants, in milliseconds.
+        lag_ms: How long the server's event loop may be blocked, in milliseconds; 0: not said.
         features: The optional features that both know.
         instance: Names this run of the server; another one after a restart.
         peer: The client's address as the server sees it.
@@ -133,6 +137,7 @@ class Reply(msgspec.Struct, kw_only=True, frozen=True):
     agent: Annotated[str, msgspec.Meta(max_length=255)] = ""
     limits: Announced = MINIMUM
     ping_ms: _Ms = 20_000
+    lag_ms: _Lag = 0
     features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
     instance: Annotated[str, msgspec.Meta(max_length=64)] = ""
     peer: Annotated[str, msgspec.Meta(max_length=255)] = ""

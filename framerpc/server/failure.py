@@ -243,7 +243,7 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
     """
     now = context.now()
     if context.started is None:
-        return [["queue", _ms(now - context.arrived)]]
+        return [["queue", _ms(now - context.arrived)], *_blocks(context)]
     where: list[list[Any]] = [
         ["queue", _ms(context.started - context.arrived)],
         ["handler", _ms(now - context.started)],
@@ -253,6 +253,7 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
         for child in context.children or ()
         if not child.finished
     ]
+    where += _blocks(context)
     if inner is not None and inner.method:
         own = (spent for name, spent in inner.where if not name.startswith(_NESTED))
         where.append([f"in its call {inner.method}", _ms(sum(own))])
@@ -270,8 +271,27 @@ def too_late(context: CallContext) -> Failure:
     )
 
 
-_NESTED: Final = ("in its call ", "there ")
-"""How the stations of inner calls begin; their time is part of a handler's."""
+def _blocks(context: CallContext) -> list[list[Any]]:
+    """Return what blocked the loop while the call was here; where in the code, if trusted."""
+    server = context.server
+    if server is None:
+        return []
+    lost = server.blocks.during(context.arrived).items()
+    told = lost and server.trusts(context)
+    return [
+        [f"{_BLOCKED}{culprit.told(trusted=told)}", _ms(spent)]
+        for culprit, spent in list(lost)[-_MOST_BLOCKS:]
+        if spent >= _SHORTEST_BLOCK
+    ]
+
+
+_BLOCKED: Final = "in its loop, blocked by "
+_MOST_BLOCKS: Final = 4
+_SHORTEST_BLOCK: Final = 0.01
+"""Seconds of a block that are worth a word: a call may have arrived at its very end."""
+
+_NESTED: Final = ("in its ", "there ")
+"""How the stations begin that are part of others: inner calls, and what blocked the loop."""
 
 
 def _ms(seconds: float) -> float:

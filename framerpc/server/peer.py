@@ -17,10 +17,11 @@ import msgspec
 
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
-from framerpc.errors import Cancelled, CloseCode, Status
+from framerpc.errors import CloseCode, Status
 from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
 from framerpc.protocol.sessions import ONCE_HEADER
 from framerpc.server.admission import full, misfit
+from framerpc.server.asks import AsksNothing
 from framerpc.server.eager import start
 from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from framerpc.connection.connection import Connection
     from framerpc.errors import ConnectionLost, RemoteProtocolError
     from framerpc.protocol.events import Refused
-    from framerpc.protocol.frames import Cancel, Close, Error, Goaway, Request
-    from framerpc.protocol.handshake import Greeting, Reply
+    from framerpc.protocol.frames import Cancel, Close, Request
+    from framerpc.protocol.handshake import Greeting
     from framerpc.server.dispatcher import Method
     from framerpc.server.server import Server
     from framerpc.server.session import Session
@@ -63,7 +64,7 @@ class IncomingCall(msgspec.Struct, eq=False):
         return f"<IncomingCall {self.id} {self.context.method}>"
 
 
-class Peer:
+class Peer(AsksNothing):
     """One client, from its greeting to its last call.
 
     Args:
@@ -128,12 +129,6 @@ class Peer:
         """Find out who it is."""
         self._server.peers.greeted(self, connection, greeting)
 
-    def welcomed(self, connection: Connection, reply: Reply) -> None:
-        """Never on a server."""
-
-    def goaway(self, connection: Connection, goaway: Goaway) -> None:
-        """A client that goes finishes its calls and closes."""
-
     def closed(self, connection: Connection, close: Close) -> None:  # noqa: ARG002
         """A client said goodbye; `lost` follows."""
         if close.code == CloseCode.NORMAL:
@@ -152,13 +147,6 @@ class Peer:
                 call.task.cancel()
         self._server.sessions.left(self)
         self._server.peers.lost(self)
-
-    def translate(self, error: Error, method: str) -> BaseException:  # noqa: ARG002 - see Acceptor
-        """Return what a handler sees whose caller's stream broke."""
-        return Cancelled(f"the caller's stream broke: {error.detail}")
-
-    def receipt(self, method: str, outcome: Outcome) -> None:
-        """Never on a server, as long as servers make no calls."""
 
     def notified(self, connection: Connection, notify: Notify) -> None:  # noqa: ARG002
         """Run a one-way call; what is wrong with it is counted and logged, never answered."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.connection.connection import Connection
-from framerpc.connection.sockets import describe_peer, tune
+from framerpc.connection.sockets import describe_peer
+from framerpc.connection.timers import CATCH_UP, was_blocked
 from framerpc.errors import CloseCode, ConfigurationError, Unauthenticated
 from framerpc.protocol.handshake import VERSION, Reply
 from framerpc.protocol.sessions import SESSIONS
@@ -124,7 +125,6 @@ class Peers:
             server.counters.turned_away += 1
             connection.abort("too many strangers")
             return
-        tune(transport, server.keepalive)
         self._watch(peer)
         self._by_host[peer.host] += 1
         server.counters.connections += 1
@@ -134,18 +134,21 @@ class Peers:
         loop = asyncio.get_running_loop()
         due = self.strangers[peer] = loop.time() + self._server.limits.handshake_timeout
         if self._timer is None:
-            self._timer = loop.call_at(due, self._look)
+            self._timer = loop.call_at(due, self._look, due)
 
-    def _look(self) -> None:
+    def _look(self, expected: float) -> None:
         """Send away those who have not said in time who they are."""
         loop = asyncio.get_running_loop()
+        if was_blocked(loop, expected):  # what they said may be unread
+            self._timer = loop.call_later(CATCH_UP, self._look, float("inf"))
+            return
         self._timer = None
         now = loop.time()
         reason = f"the handshake took longer than {self._server.limits.handshake_timeout:.3g} s"
         for peer, due in list(self.strangers.items()):
             # Timers may fire one clock resolution early.
             if due > now + 0.001:
-                self._timer = loop.call_at(due, self._look)
+                self._timer = loop.call_at(due, self._look, due)
                 return
             peer.connection.close(CloseCode.HANDSHAKE_TIMEOUT, reason)
 
@@ -218,7 +221,8 @@ class Peers:
                 version=VERSION,
                 agent=AGENT,
                 limits=announce(server.limits),
-                ping_ms=max(1, int(server.keepalive.interval * 1000)),
+                ping_ms=server.keepalive.ping_ms,
+                lag_ms=server.keepalive.lag_ms,
                 features=[] if session is None else [SESSIONS],
                 instance=self.instance,
                 peer=peer.address[:255],

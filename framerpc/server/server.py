@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import signal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from framerpc.config import Keepalive, Limits
+from framerpc.config import Keepalive, Limits, Watchdog
 from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
@@ -24,6 +23,8 @@ from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.sessions import Sessions
+from framerpc.server.signals import handle_signals
+from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
 
 
+_WATCHDOG: Final = Watchdog()
+
+
 class Server:
     """Offers the methods of services and functions to clients.
 
@@ -59,6 +63,10 @@ class Server:
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
         replies: Where the answers of `once` calls survive the process, such as `SQLiteReplies`;
             None keeps them in memory only.
+        watchdog: When to warn of what blocks the event loop; None for never.
+
+    Attributes:
+        blocks: What has blocked the event loop.
 
     Raises:
         ConfigurationError: A service cannot be registered; the text says which, and why.
@@ -74,12 +82,16 @@ class Server:
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
         replies: ReplyStore | None = None,
+        watchdog: Watchdog | None = _WATCHDOG,
     ) -> None:
         self.limits = limits or Limits()
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
+        self.blocks = Blocks()
         self.draining = False
         self._trusted = trusted
+        self._watchdog = watchdog
+        self._unwatch = watch(None, None, self.blocks.add)
         around = tuple(interceptors)
         if authorize is not None:
             around = (_authorizing(authorize), *around)
@@ -217,6 +229,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.draining = False
+        self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
         try:
             await self.sessions.start()
             for hook in self._on_start:
@@ -272,6 +285,7 @@ class Server:
                     _logger.exception("! an on_stop hook failed")
                     failures.append(exc)
         finally:
+            self._unwatch()
             self._listeners.clear()
             self._loop = None
             if self._stopped is not None:
@@ -313,7 +327,7 @@ class Server:
             else:
                 closing.append(loop.create_task(self.close(grace)))
 
-        handled = _handle_signals(loop, on_signal)
+        handled = handle_signals(loop, on_signal)
         try:
             if ready is not None:
                 ready(self)
@@ -359,6 +373,8 @@ class Server:
         """Return what was counted, and what is there now, by name."""
         now = {
             "clients": len(self.peers.welcome),
+            "blocks": self.blocks.count,
+            "overdue": sum(peer.connection.overdue for peer in self.peers.welcome),
             "strangers": len(self.peers.strangers),
             "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
         }
@@ -411,17 +427,3 @@ async def _call(hook: Callable[[], Awaitable[None] | None]) -> None:
     result = hook()
     if inspect.isawaitable(result):
         await result
-
-
-def _handle_signals(
-    loop: asyncio.AbstractEventLoop, handler: Callable[[], None]
-) -> list[signal.Signals]:
-    """Handle SIGTERM and SIGINT where the platform lets a loop do so; return which."""
-    handled: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, handler)
-        except (NotImplementedError, ValueError, RuntimeError):
-            continue  # Windows, or not the main thread: KeyboardInterrupt ends the loop there
-        handled.append(number)
-    return handled

@@ -75,7 +75,7 @@ def test_greetings_survive_the_wire() -> None:
 def test_what_is_none_is_left_out() -> None:
     """A greeting without a token has no key for it."""
     assert options_of(Greeting(versions=[1])).keys() == {
-        "versions", "agent", "limits", "ping_ms", "features",
+        "versions", "agent", "limits", "ping_ms", "lag_ms", "features",
     }  # fmt: skip
 
 

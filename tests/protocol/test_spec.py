@@ -12,7 +12,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from framerpc.config import KIB, Keepalive, Limits
+from framerpc.client.state import State
+from framerpc.config import KIB, Keepalive, Limits, Watchdog
+from framerpc.connection.evidence import Evidence
+from framerpc.connection.keepalive import OVERDUE
 from framerpc.errors import CLOSE_CODES, STATUSES, CloseCode, Status
 from framerpc.protocol import states
 from framerpc.protocol.bodies import IncomingBody
@@ -334,6 +337,11 @@ def test_numbers_in_the_text() -> None:
     keepalive = Keepalive()
     assert f"pings after {keepalive.interval:.0f} s" in spec.TEXT
     assert f"waits {keepalive.timeout:.0f} s more" in spec.TEXT
+    lost = keepalive.interval + keepalive.timeout
+    assert f"noticed after at most {lost:.0f} s" in spec.TEXT
+    assert f"a busy one is given up after {keepalive.busy:.0f} s" in spec.TEXT
+    assert keepalive.timeout <= keepalive.interval  # what makes it two intervals
+    assert f"by default from {Watchdog().threshold} s on" in spec.TEXT
     assert f"up to {MINIMUM_EARLY:,} bytes of frames" in spec.TEXT
     assert f"at least {MINIMUM_GREETING:,} bytes" in spec.TEXT
     assert f"frames of {MINIMUM.frame:,} bytes" in spec.TEXT
@@ -344,6 +352,30 @@ def test_numbers_in_the_text() -> None:
     assert len(body.take()) == 16 * KIB
     assert f"A stored answer counts {ENTRY_COST} bytes more" in spec.TEXT
     assert f"one feature: `{SESSIONS}`" in spec.TEXT
+
+
+def test_evidence_table() -> None:
+    """The kinds of evidence are those of the code."""
+    (table,) = spec.tables("Busy is not dead")
+    assert [row["evidence"] for row in table] == [
+        evidence.value
+        for evidence in (Evidence.DELIVERED, Evidence.TAKING, Evidence.LOST, Evidence.UNKNOWN)
+    ]
+    assert len(table) == len(Evidence)
+
+
+def test_table_of_what_can_be_observed() -> None:
+    """Each state of a client has its line, and the times are those of the options."""
+    (table,) = spec.tables("What can be observed")
+    assert {row["state"] for row in table} == {state.value for state in State}
+    keepalive = Keepalive()
+    terms = dataclasses.asdict(keepalive) | {"overdue": keepalive.timeout * OVERDUE}
+    for row in table:
+        rule = row["at the latest"].replace("at once", "0").replace("timeout / 2", "overdue")
+        seconds = sum(float(terms.get(term, term)) for term in rule.split(" + "))
+        assert spec.number(row["with the default options"]) == seconds, row
+        if row["situation"] != "down, and the host lives":  # degraded is true in time
+            assert seconds <= keepalive.interval + keepalive.timeout + 1
 
 
 def test_preamble() -> None:
