@@ -18,14 +18,15 @@ import logging as _logging
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
+from framerpc.concurrency import AdaptiveConcurrency
 from framerpc.config import (
-    AdaptiveConcurrency,
     BalancingPolicy,
     ConnectionAge,
     HedgePolicy,
     Keepalive,
     Limits,
     RetryPolicy,
+    Watchdog,
 )
 from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
@@ -55,6 +56,7 @@ from framerpc.errors import (
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:
+    from framerpc.balancing.candidate import Candidate, Choice
     from framerpc.balancing.endpoint import Endpoint
     from framerpc.balancing.pickers import Picker
     from framerpc.client.client import Client
@@ -65,10 +67,13 @@ if _TYPE_CHECKING:
     from framerpc.protocol.frames import Outcome
     from framerpc.resolvers.dns import DnsResolver
     from framerpc.resolvers.file import FileResolver
+    from framerpc.resolvers.polling import PollingResolver
     from framerpc.resolvers.resolver import Resolution, Resolver
     from framerpc.resolvers.static import StaticResolver
     from framerpc.server.peers import Credentials
+    from framerpc.server.reply_store import ReplyStore
     from framerpc.server.server import Server
+    from framerpc.server.sqlite_replies import SQLiteReplies
 
 __all__ = [
     "AdaptiveConcurrency",
@@ -77,6 +82,8 @@ __all__ = [
     "CallContext",
     "CallError",
     "Cancelled",
+    "Candidate",
+    "Choice",
     "Client",
     "ConfigurationError",
     "ConnectionAge",
@@ -101,15 +108,18 @@ __all__ = [
     "Outcome",
     "PermissionDenied",
     "Picker",
+    "PollingResolver",
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
+    "ReplyStore",
     "Resolution",
     "Resolver",
     "ResourceExhausted",
     "ResultStream",
     "RetryDetails",
     "RetryPolicy",
+    "SQLiteReplies",
     "Server",
     "State",
     "StaticResolver",
@@ -118,6 +128,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "Watchdog",
     "__version__",
     "connect",
     "current_call",
@@ -127,6 +138,8 @@ __all__ = [
 ]
 
 _LATER = {
+    "Candidate": "framerpc.balancing.candidate",
+    "Choice": "framerpc.balancing.candidate",
     "Client": "framerpc.client.client",
     "Credentials": "framerpc.server.peers",
     "DnsResolver": "framerpc.resolvers.dns",
@@ -134,10 +147,13 @@ _LATER = {
     "FileResolver": "framerpc.resolvers.file",
     "Outcome": "framerpc.protocol.frames",
     "Picker": "framerpc.balancing.pickers",
+    "PollingResolver": "framerpc.resolvers.polling",
+    "ReplyStore": "framerpc.server.reply_store",
     "Resolution": "framerpc.resolvers.resolver",
     "Resolver": "framerpc.resolvers.resolver",
     "ResultStream": "framerpc.client.results",
     "RetryDetails": "framerpc.client.retry",
+    "SQLiteReplies": "framerpc.server.sqlite_replies",
     "Server": "framerpc.server.server",
     "State": "framerpc.client.state",
     "StaticResolver": "framerpc.resolvers.static",

@@ -80,6 +80,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         routing_key: On a client, what decides where it goes if the balancing is sticky.
         hedge: On a client, when it goes to a second server as well.
         choice: On a client with several endpoints, the one of this attempt, and why.
+        once: On a client, it is sent again under its number when a connection is lost.
         now: Returns the loop's time; from any thread.
     """
 
@@ -102,6 +103,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     routing_key: str | None = None
     hedge: Any = None
     choice: Any = None
+    once: bool = False
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"

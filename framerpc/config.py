@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import ConfigurationError
 
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 __all__ = [
     "KIB",
     "MIB",
-    "AdaptiveConcurrency",
     "BalancingPolicy",
-    "ConcurrencyLimit",
     "ConnectionAge",
     "HedgePolicy",
     "Keepalive",
     "Limits",
     "RetryPolicy",
-    "check_concurrency",
+    "Watchdog",
 ]
 
 KIB: Final = 1 << 10
@@ -84,6 +82,18 @@ class Limits:
         max_waiting_threads: Calls of `def` methods that wait for a thread.
         max_processes: Worker processes for methods with `run="process"`.
         max_waiting_processes: Calls that wait for a worker process.
+        max_sessions: Sessions of one server, those of connections included. Beyond it, the one
+            that was left longest ago is dropped; if none was left, a new client has none.
+        session_ttl: Seconds that a session is kept without a connection. 5 minutes, as
+            Centrifuge keeps idempotent results.
+        max_replies: Answers of `once` calls that one server keeps for who sends again. Beyond
+            it, those go first of whom holds more than an equal share.
+        max_reply_bytes: The same in bytes, each answer counted with 512 bytes on top.
+        reply_ttl: Seconds that such an answer is kept.
+        max_detached: `once` calls of one server that go on without a connection; beyond it they
+            are stopped when their connection is lost.
+        max_resumes: Times in a row that a stream is called again after a lost connection without
+            an item having come.
         max_pings: PINGs and PONGs accepted within one keepalive interval; beyond it: closed. An
             honest peer sends one or two.
     """
@@ -110,6 +120,13 @@ class Limits:
     max_waiting_threads: int = 256
     max_processes: int = 2
     max_waiting_processes: int = 64
+    max_sessions: int = 10_000
+    session_ttl: float = 300.0
+    max_replies: int = 16_384
+    max_reply_bytes: int = 64 * MIB
+    reply_ttl: float = 300.0
+    max_detached: int = 1024
+    max_resumes: int = 5
     max_pings: int = 16
 
     def __post_init__(self) -> None:
@@ -138,14 +155,35 @@ class Keepalive:
         interval: Seconds without a received byte before we send a PING. 20 s stays below the
             60 s after which nginx and many NATs drop an idle flow. The smaller interval of the
             two sides is used by both.
-        timeout: Seconds to wait for any byte after that before the connection is closed.
+        timeout: Seconds to wait for any byte after that before the connection is closed. One
+            longer than the interval counts as the interval, so that a link that died is noticed
+            within two intervals.
+        busy: Seconds that a peer may be silent while there are signs that its host lives: its
+            kernel acknowledges what we send (see protocol.md, "Liveness"), or it announced a
+            `lag`. A minute is longer than any handler ought to block its loop, and shorter than
+            anybody waits for an answer. No more than `interval + timeout`: never be patient.
+        lag: Seconds that our own loop may be blocked, which the peer is told: it does not give
+            us up sooner, within its own `busy`. Only needed where its kernel cannot tell (see
+            there). None announces nothing.
     """
 
     interval: float = 20.0
     timeout: float = 10.0
+    busy: float = 60.0
+    lag: float | None = None
 
     def __post_init__(self) -> None:
         _check_positive(self)
+
+    @property
+    def ping_ms(self) -> int:
+        """The interval as a greeting says it, in milliseconds."""
+        return max(1, int(self.interval * 1000))
+
+    @property
+    def lag_ms(self) -> int:
+        """The lag as a greeting says it, in milliseconds; 0 for none."""
+        return 0 if self.lag is None else int(self.lag * 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,59 +347,21 @@ _NEEDED: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptiveConcurrency:
-    """A limit of calls at once that follows how long they take.
-
-    It grows while calls take no longer than usual, and shrinks when they do. For a server whose
-    right limit nobody knows, or one that changes with its neighbours on the machine. The defaults
-    are those of Netflix' Gradient2 limit.
+class Watchdog:
+    """When to warn of code that blocks the event loop.
 
     Attributes:
-        initial: Calls at once to start with.
-        minimum: Never fewer. Too low, and a service that is slow for other reasons than its load
-            is choked.
-        maximum: Never more.
-        headroom: Calls by which the limit grows beyond what is used while nothing becomes slower,
-            before smoothing; it is also the queue that is put up with.
-        smoothing: Part of each change that is made at once, from 0 to 1.
-        window: Seconds over which durations are averaged before anything is concluded.
-        memory: Windows over which it is learnt what is usual.
+        threshold: Seconds that the loop may be without a turn. Half a second is far more than
+            any callback ought to take, and far less than what peers take for a dead host.
+        interval: Seconds between the notes that the loop makes: how exactly the length of a
+            block is known, and how often an idle loop wakes up.
     """
 
-    initial: int = 20
-    minimum: int = 20
-    maximum: int = 200
-    headroom: int = 4
-    smoothing: float = 0.2
-    window: float = 1.0
-    memory: int = 600
+    threshold: float = 0.5
+    interval: float = 0.25
 
     def __post_init__(self) -> None:
         _check_positive(self)
-        if not self.minimum <= self.initial <= self.maximum:
-            raise ConfigurationError(
-                f"initial must be from minimum to maximum, {self.minimum} to {self.maximum}; "
-                f"got {self.initial}"
-            )
-        _check_share("smoothing", self.smoothing)
-
-
-ConcurrencyLimit: TypeAlias = int | AdaptiveConcurrency
-"""How many calls run at once: a number, or how to find it out."""
-
-
-def check_concurrency(value: object) -> None:
-    """Refuse what is no limit of calls at once; None stands for "no limit".
-
-    Raises:
-        ConfigurationError: It is no positive integer, and no `AdaptiveConcurrency`.
-    """
-    if value is None or isinstance(value, AdaptiveConcurrency):
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            f"max_concurrency must be an integer >= 1 or an AdaptiveConcurrency, got {value!r}"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class Status(enum.IntEnum):
     MESSAGE_TOO_LARGE = 11
     UNIMPLEMENTED = 12
     INVALID_RESULT = 13
+    FORGOTTEN = 14
 
 
 class StatusRow(NamedTuple):
@@ -114,6 +115,7 @@ STATUSES: Final[Mapping[Status, StatusRow]] = {
     Status.MESSAGE_TOO_LARGE: StatusRow(("no", "yes"), "no"),
     Status.UNIMPLEMENTED: StatusRow(("no",), "no"),
     Status.INVALID_RESULT: StatusRow(("yes",), "no"),
+    Status.FORGOTTEN: StatusRow(("maybe",), "yes"),
 }
 
 
@@ -341,8 +343,7 @@ class CallError(FrameRPCError):
         detail: What happened, in words.
         method: The method called; empty until the framework has filled it in.
         executed: Did the work happen? Filled in by the framework, never by the application.
-        retry_after: Seconds to wait before trying again, if the server asked for it (another
-            server may be asked at once if the work did not happen).
+        retry_after: Seconds to wait before trying again, if the server asked for it.
         may_retry: False if the server asked not to send this call again.
     """
 
@@ -371,9 +372,7 @@ class CallError(FrameRPCError):
     @property
     def retry(self) -> Retry:
         """May the same call be sent again? (protocol.md, "Errors")."""
-        if not self.may_retry:
-            return "no"
-        allowed = STATUSES[self.status].retry
+        allowed = STATUSES[self.status].retry if self.may_retry else "no"
         if allowed == "yes" and self.executed != "no":
             return "idempotent"
         return allowed

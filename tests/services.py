@@ -8,9 +8,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import tenacity
+
 import framerpc
 
-__all__ = ["Work", "pair", "soon"]
+__all__ = ["NEVER", "Work", "pair", "soon"]
+
+NEVER = framerpc.RetryPolicy(stop=tenacity.stop_after_attempt(1))
+"""For tests about the first answer: what is refused is not tried again."""
 
 
 @framerpc.service

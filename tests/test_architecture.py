@@ -28,7 +28,8 @@ LOWER: Final[dict[str, set[str]]] = {
     "adapters.uvloop": {"errors"},  # chooses a loop, and knows nothing of what runs on it
     "config": {"errors"},
     "deadline": {"errors"},
-    "contract": {"errors", "config"},  # a declaration may hold an option: `max_concurrency`
+    "concurrency": {"errors"},
+    "contract": {"errors", "concurrency"},  # a declaration may hold that option
     "codecs": {"errors"},
     "protocol": {"errors", "config", "codecs"},
     "call": {"errors", "deadline"},
@@ -70,6 +71,7 @@ PRIVATE: Final[dict[str, set[str]]] = {
 PURE: Final = (
     "errors",
     "config",
+    "concurrency",
     "contract",
     "codecs",
     "protocol",

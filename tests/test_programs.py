@@ -27,6 +27,7 @@ NEEDED: Final = (
     "09_types.py",
     "10_large_payloads.py",
     "11_cli.sh",
+    "12_once.py",
     "16_contract.py",
 )
 

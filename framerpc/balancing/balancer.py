@@ -174,9 +174,12 @@ class Balancer:
         began = choice.started
         outcome = Outcome.UNDECIDED
         if began is not None:
-            # In the usual case without a further call.
-            outcome = Outcome.OK if error is None else outcome_of(error, self._policy.is_failure)
-            candidate.load.ended(now, began, outcome)
+            try:  # in the usual case without a further call; `is_failure` may raise
+                outcome = (
+                    Outcome.OK if error is None else outcome_of(error, self._policy.is_failure)
+                )
+            finally:
+                candidate.load.ended(now, began, outcome)
         accrual = candidate.accrual
         if outcome is Outcome.OK and began is not None:
             if accrual.succeeded(now, began):

@@ -61,6 +61,7 @@ async def _inspect(options: argparse.Namespace) -> int:
 
 def _notes(method: dict[str, Any]) -> str:
     notes = [name for name in ("idempotent", "once") if method.get(name)]
+    notes += [f"resumed by {method['resume']}"] if method.get("resume") else []
     return f"  [{', '.join(notes)}]" if notes else ""
 
 

@@ -17,6 +17,7 @@ from framerpc.client.answers import Answer
 from framerpc.client.endings import explain
 from framerpc.client.hedging import Hedging
 from framerpc.client.retry import Retries
+from framerpc.client.session import OnceCall
 from framerpc.errors import ConnectionLost, DeadlineExceeded, FrameRPCError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Caller:
 
     async def _attempt(self, context: CallContext, body: Buffer, failed: set[Endpoint]) -> Body:
         """Send a call once; more than once only if it surely never left."""
+        if context.once:
+            return await self._once(context, body, failed)
         while True:
             place = await self._pool.place(context, len(body), avoid=frozenset(failed))
             try:
@@ -137,13 +140,30 @@ class Caller:
             release(context)
             place.left(problem)
 
+    async def _once(self, context: CallContext, body: Buffer, failed: set[Endpoint]) -> Body:
+        """Send a call to one server, under one number, until there is an answer."""
+        # Not before the welcome: only then it is known which session this is.
+        place = await self._pool.place(context, len(body), simple=False, avoid=frozenset(failed))
+        problem: BaseException | None = None
+        adopt(context)
+        try:
+            return await OnceCall(context, body, place.channel).answer(place.connection)
+        except BaseException as error:
+            problem = error
+            if place.choice is not None:
+                failed.add(place.choice.endpoint)
+            raise
+        finally:
+            release(context)
+            place.left(problem)
+
     async def _stream(self, context: CallContext, body: Body) -> Body:
         """Carry a call that sends a stream, or whose result is one."""
         head = body.head if isinstance(body, Stream) else body
         place = await self._pool.place(context, len(head), simple=False)
         sends = isinstance(body, Stream)
         try:
-            call = place.connection.calls.start_stream(
+            call = place.connection.calls.start_special(
                 context, head, wants_stream=context.streams, sends_stream=sends
             )
         except FrameRPCError as error:

@@ -18,12 +18,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from framerpc.client.answers import upload
+from framerpc.client.endings import again
 from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
-from framerpc.client.state import State
+from framerpc.client.session import Session
+from framerpc.client.state import CONNECTED, State
 from framerpc.connection.connection import Connection
 from framerpc.connection.dial import dial
+from framerpc.connection.timers import PatientTimeout
 from framerpc.errors import (
     CLOSE_CODES,
     CloseCode,
@@ -34,7 +37,8 @@ from framerpc.errors import (
     Unavailable,
 )
 from framerpc.protocol.handshake import VERSION, Greeting
-from framerpc.protocol.states import Role
+from framerpc.protocol.sessions import SESSIONS
+from framerpc.protocol.states import ConnectionState, Role
 from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
@@ -69,6 +73,7 @@ class Channel(OffersNothing):
         connection: The one that takes new calls, or None.
         final: Why it will never be ready again, once that is so.
         failure: What went wrong when it was dialled last; None once it is ready.
+        session: What the server knows of us beyond one connection.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Channel(OffersNothing):
         self.connection: Connection | None = None
         self.final: FrameRPCError | None = None
         self.failure: ConnectionFailed | None = None
+        self.session = Session(None)
         self._address = address
         self._options = options
         self._loop = loop
@@ -134,7 +140,7 @@ class Channel(OffersNothing):
         self._notify()
         timeout = self._options.limits.handshake_timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with PatientTimeout(self._loop, self._loop.time() + timeout):
                 await self._welcome(connection)
         except TimeoutError:
             cause = f"connected, but not welcomed within {timeout:.3g} s"
@@ -143,7 +149,7 @@ class Channel(OffersNothing):
 
     async def _welcome(self, connection: Connection) -> None:
         """Wait until the server has welcomed us on this connection."""
-        while self.state is not State.READY:
+        while self.state not in CONNECTED:
             if self.connection is not connection:
                 raise self._refusal or ConnectionFailed(str(self._address), 1, self._cause)
             await asyncio.shield(self._changed)
@@ -157,7 +163,10 @@ class Channel(OffersNothing):
             agent=AGENT,
             token=token,
             limits=announce(self._options.limits),
-            ping_ms=max(1, int(self._options.keepalive.interval * 1000)),
+            ping_ms=self._options.keepalive.ping_ms,
+            lag_ms=self._options.keepalive.lag_ms,
+            features=[SESSIONS],
+            session=self.session.token,
         )
         options = self._options
 
@@ -173,11 +182,7 @@ class Channel(OffersNothing):
             )
 
         return await dial(
-            self._address,
-            make,
-            tls=options.tls,
-            keepalive=options.keepalive,
-            timeout=options.limits.handshake_timeout,
+            self._address, make, tls=options.tls, timeout=options.limits.handshake_timeout
         )
 
     async def _token(self) -> str | None:
@@ -253,6 +258,26 @@ class Channel(OffersNothing):
         if self.connection is not None:
             self.connection.abort("dropped on request")
 
+    async def reconnected(self, size: int) -> Connection:
+        """Wait for a connection of this channel on which a call may be sent again.
+
+        Args:
+            size: Bytes of its arguments.
+
+        Raises:
+            FrameRPCError: There will never be one.
+        """
+        while True:
+            connection = self.connection
+            if connection is None or connection.wire.state is ConnectionState.CLOSED:
+                if self.final is not None:
+                    raise again(self.final)
+                await asyncio.shield(self._changed)
+            elif connection.may_call(size, simple=False):
+                return connection
+            else:
+                await connection.admission()
+
     def begin_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
         """Send the stream of a call that has just been sent, until it ends."""
         task = self._loop.create_task(upload(connection, call, body.items))
@@ -262,19 +287,21 @@ class Channel(OffersNothing):
         call.writer.on_stop = task.cancel
 
     def statistics(self) -> Counter[str]:
-        """Return what is in flight, and what became of cancelled calls."""
+        """Return what is in flight, what became of cancelled calls, how the server is."""
         counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
-        alive = len(self.connection.calls.alive) if self.connection else 0
-        return Counter({"calls_in_flight": alive, **counted})
+        here = self.connection
+        alive, told = (len(here.calls.alive), here.load.statistics()) if here else (0, {})
+        return Counter({"calls_in_flight": alive, **counted, **told})
 
     # ---------------------------------------------------- acceptor of the connection
 
     def opened(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Nothing is known of it yet."""
 
-    def welcomed(self, connection: Connection, reply: Reply) -> None:  # noqa: ARG002 - see Acceptor
+    def welcomed(self, connection: Connection, reply: Reply) -> None:
         """The server knows us."""
         self.failure = None
+        self.session = connection.owner = self.session.after(reply)
         self._ready_since = self._loop.time()
         self._enter(State.READY)
 
@@ -289,6 +316,11 @@ class Channel(OffersNothing):
             self._enter(State.CONNECTING)
             spread = min(goaway.spread_ms / 1000, _LONGEST_SPREAD)
             self._dial(after=random.uniform(0.0, spread))  # noqa: S311 - no secret
+
+    def overdue(self, connection: Connection) -> None:
+        """A PONG is overdue, or not any more."""
+        if connection is self.connection and self.state in CONNECTED:
+            self._enter(State.DEGRADED if connection.overdue else State.READY)
 
     def closed(self, connection: Connection, close: Close) -> None:
         """The server said why it ends the connection: some reasons are final."""

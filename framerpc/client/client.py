@@ -21,6 +21,7 @@ from framerpc.client.options import (
     Unchanged,
 )
 from framerpc.client.results import ResultStream
+from framerpc.client.resuming import Resuming
 from framerpc.client.state import State
 from framerpc.client.stub import make_stub
 from framerpc.contract import plain
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from framerpc.balancing.candidate import Report
-    from framerpc.call import Body, Buffer
+    from framerpc.call import Buffer
     from framerpc.config import HedgePolicy
 
 __all__ = ["Client"]
@@ -216,7 +217,8 @@ class Client:
             body, stream = plain.encode_arguments(args, kwargs)
             items = None if stream is None else encoded(stream, plain.encode_value)
             return plain.decode_value(await self.unary(method, body, items))
-        return await self.call_spec(_spec(method, streams=False), args, kwargs)
+        spec = _spec(method, streams=False)
+        return await (self.once_spec if spec.once else self.call_spec)(spec, args, kwargs)
 
     async def call_spec(
         self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -246,6 +248,16 @@ class Client:
         except BaseException as error:  # noqa: BLE001 - again() raises it
             result = single(await core.again(context, body, call, error), spec.name)
         return spec.decode_result(result)
+
+    async def once_spec(
+        self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call the `once` method that `spec` declares; see `call`."""
+        body, _ = spec.encode_arguments(args, kwargs)
+        handler = self._handler()
+        context = self._context(spec.name, self._options.timeout)
+        context.once, context.idempotent = True, spec.idempotent or context.idempotent
+        return spec.decode_result(single(await handler(context, body), spec.name))
 
     @overload
     def stream(self, method: str, /, *args: Any, **kwargs: Any) -> ResultStream[Any]: ...
@@ -288,6 +300,8 @@ class Client:
         self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ResultStream[Any]:
         """Call the streaming method that `spec` declares; see `stream`."""
+        if spec.resume is not None:
+            return self._resumed_stream(spec, spec.resume, args, kwargs)
         body, stream = spec.encode_arguments(args, kwargs)
         items = None if stream is None else encoded(stream, spec.encode_item)
         return self._result_stream(spec.name, body, items, spec.decode_result)
@@ -366,14 +380,33 @@ class Client:
         decode: Callable[[Buffer], Any],
     ) -> ResultStream[Any]:
         async def begin() -> AsyncIterator[Buffer]:
-            handler = self._handler()
+            self._core.start()  # or says why not
             context = self._context(name, self._options.stream_timeout, streams=True)
-            result: Body = await handler(context, body if items is None else Stream(items, body))
-            if not isinstance(result, Stream):
-                raise ConfigurationError(f"{name}: an interceptor returned no stream for one")
-            return result.items
+            return await self._core.items(context, body if items is None else Stream(items, body))
 
         return ResultStream(name, begin, decode)
+
+    def _resumed_stream(
+        self, spec: MethodSpec, parameter: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ResultStream[Any]:
+        """Return a stream that goes on after a lost connection, all within one timeout."""
+        spec.encode_arguments(args, kwargs)  # what is wrong with them is said at once
+        first: int = kwargs.get(parameter, 0)
+
+        async def begin() -> AsyncIterator[Buffer]:
+            self._core.start()  # or says why not
+            whole = self._context(spec.name, self._options.stream_timeout, streams=True)
+
+            async def call(taken: int) -> AsyncIterator[Buffer]:
+                more = {parameter: first + taken} if taken else {}
+                body, _ = spec.encode_arguments(args, {**kwargs, **more})
+                context = self._context(spec.name, None, streams=True)
+                context.deadline, context.timeout = whole.deadline, whole.timeout
+                return await self._core.items(context, body)
+
+            return Resuming(call, self._core.options.limits.max_resumes)
+
+        return ResultStream(spec.name, begin, spec.decode_result)
 
 
 def _spec(method: Callable[..., Any], *, streams: bool) -> MethodSpec:

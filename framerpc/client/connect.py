@@ -68,7 +68,7 @@ def connect(
         reconnect: How long to wait before dialling again: any of tenacity's `wait_*` objects.
             Dialling never gives up.
         interceptors: Around every call; the first is the outermost.
-        on_state: Told each new `State`, from the event loop.
+        on_state: Told each new `State`, from the event loop (protocol.md, "What can be observed").
         on_receipt: Told what became of each cancelled call: its method and an `Outcome`.
         retry: When a call that failed is sent again, where that is safe; on by default.
         on_retry: Told of each retry, before its pause.

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from framerpc.call import Handler, Stream, chain
 from framerpc.client.caller import Caller
 from framerpc.client.pool import Pool
+from framerpc.connection.timers import PatientTimeout
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
@@ -88,6 +89,17 @@ class Core:
         except RuntimeError:  # none: a coroutine is driven by hand, as in a forked child
             return False
 
+    async def items(self, context: CallContext, body: Body) -> AsyncIterator[Buffer]:
+        """Call a method whose result is a stream; return its encoded items.
+
+        Raises:
+            ConfigurationError: An interceptor made something else of it.
+        """
+        result = await self.handler(context, body)
+        if not isinstance(result, Stream):
+            raise ConfigurationError(f"{context.method}: an interceptor returned no stream for one")
+        return result.items
+
     def _around(self, handler: Handler) -> Handler:
         if not self.interceptors:
             return handler  # which keeps the deadline by itself
@@ -145,7 +157,8 @@ def _in_time(inner: Handler) -> Handler:
     async def handle(context: CallContext, body: Body) -> Body:
         if context.deadline is None:
             return await inner(context, body)
-        scope = asyncio.timeout_at(context.deadline + _INTERCEPTOR_GRACE)
+        due = context.deadline + _INTERCEPTOR_GRACE
+        scope = PatientTimeout(asyncio.get_running_loop(), due)
         try:
             async with scope:
                 return await inner(context, body)

@@ -16,6 +16,7 @@ from framerpc.errors import (
     STATUSES,
     CallError,
     Cancelled,
+    ConnectionLost,
     DeadlineExceeded,
     FrameRPCError,
     InvalidArgument,
@@ -59,6 +60,8 @@ def to_exception(frame: Error, method: str) -> FrameRPCError:
     if frame.status == Status.MESSAGE_TOO_LARGE:
         size, limit = _number(details, "size"), _number(details, "limit")
         return MessageTooLarge(size, limit, "remote", method, executed)
+    if frame.status == Status.FORGOTTEN:
+        return ConnectionLost("the server", frame.detail, "maybe", method)
     error = _call_error(frame, details)
     error.method = method
     known = frame.status in STATUSES

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from framerpc.balancing.balancer import Balancer
 from framerpc.client.channel import Channel
 from framerpc.client.endings import again
-from framerpc.client.state import State
+from framerpc.client.state import CONNECTED, State
 from framerpc.connection.addresses import parse_address
 from framerpc.errors import DeadlineExceeded, Unavailable
 
@@ -172,6 +172,8 @@ class Pool:
             pass
         elif State.READY in states:
             self._enter(State.READY)
+        elif State.DEGRADED in states:
+            self._enter(State.DEGRADED)
         elif states == {State.CLOSED} and self._following is None:
             self.final = next(channel.final for channel in self._channels.values())
             self._enter(State.CLOSED)
@@ -263,7 +265,8 @@ class Pool:
         """Wait until `_place_now` may have changed its mind."""
         for channel in self._channels.values():
             connection = channel.connection
-            if connection is not None and connection.ready:  # and full
+            # Ready, and yet not taken: it is full. A degraded one is not even asked.
+            if channel.state is State.READY and connection is not None and connection.ready:
                 await connection.admission()
                 return
         await asyncio.shield(self._changed)
@@ -287,23 +290,23 @@ class Pool:
 
     def _is_ready(self, all_of_them: bool) -> bool:  # noqa: FBT001 - as `ready` was told
         if not all_of_them:
-            return self.state is State.READY
+            return self.state in CONNECTED
         for channel in self._channels.values():
             if channel.final is not None:
                 raise again(channel.final)
         states = {channel.state for channel in self._channels.values()}
-        return states == {State.READY}
+        return bool(states) and states <= CONNECTED
 
     def too_late(self, timeout: float | None) -> DeadlineExceeded:
         """Return the error of who waited for a connection, and say what was tried."""
         tried = [
             str(channel.failure)
             for channel in self._channels.values()
-            if channel.failure is not None and channel.state is not State.READY
+            if channel.failure is not None and channel.state not in CONNECTED
         ]
         if not self._channels and self._problem is not None:
             tried = [str(self._problem)]
-        elif self.state is State.READY or not tried:
+        elif self.state in CONNECTED or not tried:
             tried = [f"nothing could be sent to {self.where()} in time"]
         error = DeadlineExceeded("; ".join(tried[:_MOST_NAMED]), timeout)
         error.executed = "no"
@@ -333,11 +336,15 @@ class Pool:
             channel.drop()
 
     def statistics(self) -> dict[str, int]:
-        """Return what is in flight, and what became of cancelled calls."""
+        """Return what is in flight, what became of cancelled calls, and how the servers are."""
         total: Counter[str] = Counter()
+        lags: list[int] = []
         for channel in self._channels.values():
-            total.update(channel.statistics())
-        return dict(total)
+            told = channel.statistics()
+            if "peer_lag_ms" in told:
+                lags.append(told.pop("peer_lag_ms"))  # the worst counts, not the sum
+            total.update(told)
+        return dict(total) | ({"peer_lag_ms": max(lags)} if lags else {})
 
     def explain(self) -> list[Report]:
         """Return what is known of each endpoint."""

@@ -69,7 +69,11 @@ def _proxy(spec: MethodSpec) -> Callable[..., Any]:
     def call(self: _Stub, *args: Any, **kwargs: Any) -> Any:
         return self._client.call_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
 
-    proxy: Any = stream if spec.streams_out else call
+    def once(self: _Stub, *args: Any, **kwargs: Any) -> Any:
+        return self._client.once_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+
+    single = once if spec.once else call
+    proxy: Any = stream if spec.streams_out else single
     proxy.__name__ = proxy.__qualname__ = spec.attribute
     proxy.__doc__ = spec.doc
     return cast("Callable[..., Any]", proxy)

@@ -48,6 +48,9 @@ class Acceptor(Protocol):
     def goaway(self, connection: Connection, goaway: Goaway) -> None:
         """Note that the peer wants no new calls."""
 
+    def overdue(self, connection: Connection) -> None:
+        """Note that `connection.overdue` has changed: a PONG is overdue, or not any more."""
+
     def closed(self, connection: Connection, close: Close) -> None:
         """Note that the peer said why it ends the connection."""
 

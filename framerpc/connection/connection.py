@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.connection.acceptor import Acceptor
 from framerpc.connection.answering import Answering
+from framerpc.connection.evidence import Witness
 from framerpc.connection.keepalive import KeepaliveTimer
+from framerpc.connection.liveness import BEHIND_GOAWAY, Liveness, Load
 from framerpc.connection.outbox import Outbox
 from framerpc.connection.outgoing import OutgoingCalls
 from framerpc.connection.routing import Routing
@@ -74,7 +76,7 @@ _CLOSE_TIMEOUT: Final = 5.0
 """Seconds for the last bytes of a closing connection, before it is cut."""
 
 
-class Connection(Answering, Routing, asyncio.BufferedProtocol):
+class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
     """One live connection, on either side.
 
     Args:
@@ -90,6 +92,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         streams: The stream ends of calls in both directions.
         outbox: Where frames leave.
         owner: Whatever the acceptor keeps for this connection.
+        load: What the peer said of itself in its last PONG.
         closed: Done when the connection is gone; never fails.
     """
 
@@ -110,6 +113,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         "_target",
         "_transport",
         "_turns",
+        "_witness",
         "_writes",
         "calls",
         "closed",
@@ -134,6 +138,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         self.wire = wire
         self.endpoint = endpoint
         self.owner: Any = None
+        self.load = Load()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.outbox = Outbox(loop, limits.max_outbox, self._overflow)
         self.streams = StreamEnds(loop, wire, self.outbox, limits)
@@ -147,12 +152,14 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         self._target: memoryview | None = None
         self._backlog: deque[Event] | None = None
         self._turns = Turns(loop)
+        self._witness = Witness(self.outbox)
         self._keepalive = KeepaliveTimer(
             loop,
             keepalive,
             limits.max_pings,
-            lambda: self.outbox.taken,
+            self._witness.look,
             self._ping,
+            self._changed,
             self._silent,
         )
         self._writes = WriteWatch(loop, self.outbox, limits.write_timeout, self._stuck)
@@ -173,11 +180,6 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         """Both sides know each other, and neither wants to go."""
         return self.wire.state is ConnectionState.READY
 
-    @property
-    def overdue(self) -> bool:
-        """The peer has been silent for longer than agreed."""
-        return self._keepalive.overdue
-
     def transport_info(self, name: str) -> Any:
         """Return what the transport knows under `name` (`asyncio.BaseTransport`), or None."""
         return None if self._transport is None else self._transport.get_extra_info(name)
@@ -188,6 +190,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         """Begin; a client greets at once."""
         self._transport = cast("asyncio.Transport", transport)
         self.outbox.open(self._transport)
+        self._witness.open(transport)
         self._acceptor.opened(self, transport)
         if self._greeting is not None:
             self.outbox.send_now(self.wire.hello(self._greeting))
@@ -202,7 +205,10 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what arrived."""
-        self._keepalive.heard = self._loop.time()
+        keepalive = self._keepalive
+        keepalive.heard = self._loop.time()
+        if keepalive.overdue:
+            keepalive.revive()
         if self._target is None:
             events = self.wire.receive(self._scratch[:nbytes])
         else:
@@ -306,7 +312,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
     def _on_welcome(self, _welcome: Welcome) -> None:
         reply = self.wire.reply
         assert reply is not None
-        self._keepalive.start(reply.ping_ms / 1000)
+        self._watch(reply)
         _logger.debug("= %s: ready, %s", self.endpoint, reply.agent)
         self._turns.all()
         self._acceptor.welcomed(self, reply)
@@ -325,20 +331,6 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         self._turns.all()
         self._acceptor.goaway(self, goaway)
 
-    def _on_ping(self, ping: Ping) -> None:
-        if self._keepalive.counted():
-            info = {"calls": len(self.wire.calls.alive)}
-            self.outbox.send(encode(Kind.PONG.value, ping.nonce, info))
-        else:
-            self._give_up(CloseCode.FLOOD, "too many pings")
-
-    def _on_pong(self, pong: Pong) -> None:
-        if not self._keepalive.counted():
-            self._give_up(CloseCode.FLOOD, "too many pongs")
-        elif pong.nonce == _BEHIND_GOAWAY and self._settled is not None:
-            settled, self._settled = self._settled, None
-            settled()
-
     def _on_violation(self, violation: Violation) -> None:
         error = violation.error
         # Who speaks another version has not understood any call.
@@ -354,7 +346,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
             return
         assert self.wire.greeting is not None
         self.outbox.send(self.wire.welcome(reply))
-        self._keepalive.start(self.wire.greeting.ping_ms / 1000)
+        self._watch(self.wire.greeting)
         events = self.wire.resume()
         if events:
             self._handle(events)
@@ -407,7 +399,12 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         if self.wire.state is ConnectionState.READY:
             self._settled = settled
             self.outbox.send(self.wire.goaway(reason, grace, spread))
-            self.outbox.send(encode(Kind.PING.value, _BEHIND_GOAWAY, None))
+            self.outbox.send(encode(Kind.PING.value, BEHIND_GOAWAY, None))
+
+    def _settle(self) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled()
 
     def close(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
         """End the connection: say why, write what is queued `within` seconds. Idempotent."""
@@ -439,31 +436,21 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
             # TLS says goodbye, too, and its transport does not tell what is still to be written.
             self._cut = self._loop.call_later(within, transport.abort)
 
-    def _give_up(self, code: CloseCode, reason: str) -> None:
+    def _give_up(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
         """Close on a peer that misbehaves without breaking the grammar."""
         if self._ended:
             return
         _logger.warning("! %s: %s", self.endpoint, reason)
         self._cause = self._cause or (reason, "maybe")
-        self._send_close(code, reason)
+        self._send_close(code, reason, within)
 
     def _overflow(self) -> None:
         limit = self._limits.max_outbox
         self._give_up(CloseCode.SLOW, f"more than {limit} bytes wait for a peer that does not read")
 
-    def _ping(self) -> None:
-        _logger.debug("%% %s: silent, ping", self.endpoint)
-        self.outbox.send(encode(Kind.PING.value, 0, None))
-
-    def _silent(self, seconds: float) -> None:
-        self._give_up(CloseCode.SILENT, f"no byte from the peer for {seconds:.3g} s")
-
 
 _EARLY_OVERHEAD: Final = 512
 """What a frame may add to the arguments of an early call: its method, times and headers."""
-
-_BEHIND_GOAWAY: Final = 1
-"""Nonce of the PING that follows a GOAWAY; those of the keepalive have 0."""
 
 _OVER: Final = frozenset({ConnectionState.DRAINING, ConnectionState.CLOSED})
 

@@ -15,13 +15,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from framerpc.connection.eyeballs import connect_any
-from framerpc.connection.sockets import tune
 from framerpc.errors import ConfigurationError, ConnectionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framerpc.config import Keepalive
     from framerpc.connection.addresses import Address
     from framerpc.connection.connection import Connection
 
@@ -33,7 +31,6 @@ async def dial(
     factory: Callable[[], Connection],
     *,
     tls: ssl.SSLContext | None,
-    keepalive: Keepalive,
     timeout: float,
 ) -> Connection:
     """Connect to `address` and return the connection, which has greeted and not been answered.
@@ -44,7 +41,6 @@ async def dial(
         address: Where to.
         factory: Makes the connection object.
         tls: For `tls://`: which certificates to trust; the system's if None.
-        keepalive: For the options of the socket.
         timeout: Seconds for name resolution, connecting and TLS together.
 
     Raises:
@@ -52,7 +48,7 @@ async def dial(
     """
     try:
         async with asyncio.timeout(timeout):
-            transport, connection = await _open(address, factory, tls)
+            _, connection = await _open(address, factory, tls)
     except TimeoutError as exc:
         raise ConnectionFailed(str(address), 1, f"no answer within {timeout:.3g} s") from exc
     except ssl.SSLCertVerificationError as exc:
@@ -66,7 +62,6 @@ async def dial(
     except UnicodeError as exc:
         cause = f"{address.host!r} can be no name: {exc}"
         raise ConnectionFailed(str(address), 1, cause, final=True) from exc
-    tune(transport, keepalive)
     return connection
 
 

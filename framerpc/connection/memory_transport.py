@@ -18,6 +18,7 @@ import enum
 import errno
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from framerpc.connection.evidence import Acknowledged
 from framerpc.connection.memory_flow import FlowControl
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class MemoryTransport(FlowControl):
         self._link = link
         self._state = _State.OPEN
         self._eof_sent = False
+        self._sent = 0
         self._incoming: collections.deque[bytes | memoryview] = collections.deque()
         self._eof = _Eof.NONE
         self._reading_paused = False
@@ -110,6 +112,7 @@ class MemoryTransport(FlowControl):
         if not copy:
             return
         self._buffered += len(copy)
+        self._sent += len(copy)
         self._link.send(copy)
         self._pause_if_full()
 
@@ -126,6 +129,13 @@ class MemoryTransport(FlowControl):
         if self._state is _State.OPEN and not self._eof_sent:
             self._eof_sent = True
             self._link.send_eof()
+
+    def acknowledged(self) -> Acknowledged:
+        """Say how far our bytes have come, as a kernel would: to the other host, read or not."""
+        if self._peer._link.blocked:  # noqa: SLF001 (of this class): how we would hear of it
+            return Acknowledged(0, complete=False)
+        under_way = self._link.unacknowledged()
+        return Acknowledged(self._sent - under_way, not under_way)
 
     def acknowledge(self, size: int, *, gone: bool) -> None:
         """Hear that `size` bytes are consumed, or were thrown away because the end is `gone`."""

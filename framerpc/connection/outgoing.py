@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from framerpc.connection.timers import Sweeper
+from framerpc.connection.timers import CATCH_UP, Sweeper, was_blocked
 from framerpc.deadline import to_wire
 from framerpc.errors import (
     ConnectionLost,
@@ -139,13 +139,27 @@ class OutgoingCalls:
             context.timeout,
             self._loop.create_future(),
         )
-        self._send(call, 0, context, body)
+        headers = _headers(context) if context.metadata or context.attempt > 1 else None
+        self._send(call, 0, headers, context, body)
         return call
 
-    def start_stream(
-        self, context: CallContext, body: Buffer, *, wants_stream: bool, sends_stream: bool
+    def start_special(
+        self,
+        context: CallContext,
+        body: Buffer,
+        *,
+        wants_stream: bool = False,
+        sends_stream: bool = False,
+        headers: dict[str, Any] | None = None,
     ) -> OutgoingCall:
         """Send a request whose answer is a stream, the call's `reader`, or that sends one.
+
+        Args:
+            context: The call.
+            body: Its arguments.
+            wants_stream: The answer is a stream.
+            sends_stream: One of the arguments is a stream, which goes to the call's `writer`.
+            headers: What the request says besides what its context does.
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
@@ -165,14 +179,20 @@ class OutgoingCalls:
             call.future = self._loop.create_future()
         if sends_stream:
             call.writer = self._streams.writer(call_id)
-        self._send(call, flags, context, body)
+        self._send(call, flags, _headers(context) | (headers or {}) or None, context, body)
         return call
 
-    def _send(self, call: OutgoingCall, flags: int, context: CallContext, body: Buffer) -> None:
+    def _send(
+        self,
+        call: OutgoingCall,
+        flags: int,
+        headers: dict[str, Any] | None,
+        context: CallContext,
+        body: Buffer,
+    ) -> None:
         context.peer = self._endpoint
         deadline = call.deadline
         timeout_ms = None if deadline is None else to_wire(deadline, call.sent)
-        headers = _headers(context) if context.metadata or context.attempt > 1 else None
         size = len(body)
         frame = b""
         if size <= PART_SIZE:
@@ -284,10 +304,15 @@ class OutgoingCalls:
         """The deadline passed: stop the peer, and let it say where the time went."""
         self.cancel(call, CancelReason.DEADLINE)
         call.deadline = None
-        self._loop.call_later(REPORT_GRACE, self._give_up, call)
+        due = self._loop.time() + REPORT_GRACE
+        self._loop.call_at(due, self._give_up, call, due)
 
-    def _give_up(self, call: OutgoingCall) -> None:
-        if call.id in self.alive:
+    def _give_up(self, call: OutgoingCall, due: float) -> None:
+        if call.id not in self.alive:
+            return
+        if was_blocked(self._loop, due):  # its answer may be there, unread
+            self._loop.call_later(CATCH_UP, self._give_up, call, float("inf"))
+        else:
             call.fail(self._late(call))
 
     def _late(self, call: OutgoingCall) -> DeadlineExceeded:

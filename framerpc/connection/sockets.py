@@ -1,31 +1,50 @@
 """Options of TCP sockets that matter for calls.
 
 TCP_NODELAY is set by asyncio itself; frames leave in batches, so nothing is lost by it.
+
+Spec: protocol.md, "Liveness".
 """
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import asyncio
 
-    from framerpc.config import Keepalive
-
 __all__ = ["describe_peer", "tune"]
 
 
-def tune(transport: asyncio.BaseTransport, keepalive: Keepalive) -> None:
-    """Let the kernel give up on a dead link as soon as we do."""
+def tune(transport: asyncio.BaseTransport, interval: float, timeout: float) -> None:
+    """Let the kernel give up on a dead link no later than we do, also while the peer is busy.
+
+    Args:
+        transport: Of any kind; only TCP has such options.
+        interval: Seconds of silence before we ask.
+        timeout: Seconds after that.
+    """
     sock: Any = transport.get_extra_info("socket")
     if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
+    # The kernel asks when our own PING is overdue: while the peer is busy, ours stays the only
+    # one, and a link that dies meanwhile is noticed all the same. Its unit is the second.
+    idle = math.ceil(interval + timeout / 2)
+    pause = math.ceil(timeout / 4)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for names, value in (
+        (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), idle),  # the second is macOS' name for it
+        (("TCP_KEEPINTVL",), pause),
+        (("TCP_KEEPCNT",), 2),
+    ):
+        option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
     option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
     if option is not None:
-        # How long sent bytes may stay unacknowledged; keepalive alone does not cover that.
-        milliseconds = int((keepalive.interval + keepalive.timeout) * 1000)
-        sock.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
+        # How long sent bytes, and such questions, may stay unacknowledged.
+        sock.setsockopt(socket.IPPROTO_TCP, option, int((interval + timeout) * 1000))
 
 
 def describe_peer(transport: asyncio.BaseTransport, scheme: str) -> str:

@@ -29,7 +29,7 @@ class WriteWatch:
         stuck: Called with the seconds once nothing was taken for so long.
     """
 
-    __slots__ = ("_loop", "_outbox", "_seen", "_since", "_stuck", "_timeout", "_timer")
+    __slots__ = ("_due", "_loop", "_outbox", "_seen", "_since", "_stuck", "_timeout", "_timer")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class WriteWatch:
         self._stuck = stuck
         self._timer: asyncio.TimerHandle | None = None
         self._since = 0.0  # when we looked last
+        self._due = 0.0  # when the timer should fire
         self._seen = -1  # what had been taken by then
 
     def watch(self) -> None:
@@ -51,7 +52,7 @@ class WriteWatch:
         self._since = self._loop.time()
         self._seen = self._outbox.taken
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._look)
+            self._look_at(self._since + self._timeout)
 
     def stop(self) -> None:
         """Stop watching."""
@@ -59,15 +60,22 @@ class WriteWatch:
             self._timer.cancel()
             self._timer = None
 
+    def _look_at(self, due: float) -> None:
+        self._due = due
+        self._timer = self._loop.call_at(due, self._look)
+
     def _look(self) -> None:
         self._timer = None
         if self._outbox.paused is None:
             return
         now, taken = self._loop.time(), self._outbox.taken
         if taken != self._seen:
-            self._seen, self._since = taken, now
+            self._seen = taken
+            self._since = now
+        elif now - self._due > self._timeout / 10:  # we had no turn ourselves to write in
+            self._since = now
         due = self._since + self._timeout
         if due <= now:
             self._stuck(now - self._since)
         else:
-            self._timer = self._loop.call_at(due, self._look)
+            self._look_at(due)

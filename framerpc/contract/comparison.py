@@ -79,12 +79,17 @@ class _Methods:
         yield from self._result()
 
     def _options(self) -> Iterator[Change]:
-        """A client that sends again relies on these two."""
+        """A client that sends again relies on these."""
         for option in ("idempotent", "once"):
             if self._old[option] != self._new[option]:
                 lost = bool(self._old[option])
                 said = "no longer" if lost else "now"
                 yield Change(self._name, f"{said} {option}", breaking=lost)
+        before, after = self._old.get("resume"), self._new.get("resume")
+        if before != after:
+            said = "now resumed" if after else "no longer resumed"
+            by = f" by {after}" if after else ""
+            yield Change(self._name, said + by, breaking=before is not None)
 
     def _result(self) -> Iterator[Change]:
         if self._old["streams_out"] != self._new["streams_out"]:

@@ -13,14 +13,14 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, overload
 
-from framerpc.config import check_concurrency
+from framerpc.concurrency import check_concurrency
 from framerpc.contract.names import check_name
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framerpc.config import ConcurrencyLimit
+    from framerpc.concurrency import ConcurrencyLimit
 
 __all__ = [
     "SERVICE_NAME",
@@ -49,7 +49,8 @@ class MethodDeclaration:
     Attributes:
         name: Name on the wire after the service's, if it is not the function's own.
         idempotent: It may be sent again without harm.
-        once: It is executed at most once per session.
+        once: It is executed at most once, also when it is sent again.
+        resume: The parameter that says how many items of its stream to leave out.
         run: Where it runs, if that was said.
         owner: The service class that it is in; filled in by `@service`.
         attribute: Its name there; filled in by `@service`.
@@ -60,6 +61,7 @@ class MethodDeclaration:
     idempotent: bool = False
     once: bool = False
     run: RunOption = None
+    resume: str | None = None
     owner: type | None = None
     attribute: str = ""
     max_concurrency: ConcurrencyLimit | None = None
@@ -76,6 +78,7 @@ def method(
     idempotent: bool = False,
     once: bool = False,
     run: RunOption = None,
+    resume: str | None = None,
     max_concurrency: ConcurrencyLimit | None = None,
 ) -> Callable[[F], F]: ...
 
@@ -88,6 +91,7 @@ def method(
     idempotent: bool = False,
     once: bool = False,
     run: RunOption = None,
+    resume: str | None = None,
     max_concurrency: ConcurrencyLimit | None = None,
 ) -> Any:
     """Declare that a function of a service may be called from outside.
@@ -97,10 +101,14 @@ def method(
         name: Name on the wire, if it should not be the function's own.
         idempotent: Calling it twice does no harm, so it may be sent again when it is unknown
             whether it was executed.
-        once: It must be executed once per session, even if it is sent again. Part of the contract
-            already; clients do not send such calls again yet.
+        once: It is executed at most once, and yet may be sent again after a lost connection: the
+            server knows the number of the call, and answers with what its one run ended with.
+            Not for methods with streams.
         run: "loop", "thread" or "process". An `async def` runs on the event loop, a `def` in a
             worker thread unless this says otherwise.
+        resume: For a result that is a stream: the name of an `int` parameter, by keyword only and
+            with the default 0, that says how many items to leave out. With it a client goes on
+            with the stream after a lost connection.
         max_concurrency: How many calls of it a server runs at once, or an `AdaptiveConcurrency`.
             A call beyond that gets `ResourceExhausted` at once. No part of the contract.
 
@@ -108,7 +116,9 @@ def method(
         ConfigurationError: It was put on something that is not a function, or the limit is none.
     """
     check_concurrency(max_concurrency)
-    declaration = MethodDeclaration(name, idempotent, once, run, max_concurrency=max_concurrency)
+    declaration = MethodDeclaration(
+        name, idempotent, once, run, resume, max_concurrency=max_concurrency
+    )
     if function is None:
         return functools.partial(_declare, declaration)
     return _declare(declaration, function)

@@ -37,8 +37,8 @@ def describe(specs: Iterable[ServiceSpec | MethodSpec]) -> dict[str, Any]:
 
     Returns:
         {"format": 1, "fingerprint": bytes, "services": [{"name", "doc"}], "methods":
-        [{"name", "doc", "signature", "idempotent", "once", "run", "streams_in", "streams_out",
-        "parameters": [{"name", "kind", "required", "stream", "type"}], "result": schema}],
+        [{"name", "doc", "signature", "idempotent", "once", "resume", "run", "streams_in",
+        "streams_out", "parameters": [{"name", "kind", "required", "stream", "type"}], "result": schema}],
         "types": {name: schema}}; schemas are those of the module `schema`.
     """
     described = _describe(specs)
@@ -80,6 +80,7 @@ def _describe_method(spec: MethodSpec, writer: SchemaWriter) -> dict[str, Any]:
         "signature": spec.signature,
         "idempotent": spec.idempotent,
         "once": spec.once,
+        "resume": spec.resume,
         "run": spec.run,
         "streams_in": spec.streams_in,
         "streams_out": spec.streams_out,
@@ -102,7 +103,7 @@ def _hash(described: dict[str, Any]) -> bytes:
     seen: dict[str, int] = {}
     said = [
         [
-            [method[key] for key in ("name", "idempotent", "once", "streams_out")],
+            [method[key] for key in ("name", "idempotent", "once", "resume", "streams_out")],
             [
                 [each[key] for key in ("name", "kind", "required", "stream")]
                 + [_inlined(each["type"], described["types"], seen)]

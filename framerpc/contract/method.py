@@ -11,18 +11,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
-from framerpc.config import check_concurrency
+from framerpc.concurrency import check_concurrency
 from framerpc.contract import values
 from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
 from framerpc.contract.names import check_name
+from framerpc.contract.promises import check_promises
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framerpc.config import ConcurrencyLimit
+    from framerpc.concurrency import ConcurrencyLimit
     from framerpc.contract.declaration import RunOption
     from framerpc.contract.signature import Parameter, Signature
     from framerpc.contract.values import Buffer, Decode
@@ -42,7 +43,8 @@ class MethodSpec:
         doc: Its docstring.
         signature: As text, for people.
         idempotent: It may be sent again without harm.
-        once: It is executed at most once per session, also when it is sent again.
+        once: It is executed at most once, also when it is sent again.
+        resume: The parameter that says how many items of its stream to leave out, or None.
         run: Where it runs.
         streams_in: One of its arguments is a stream.
         streams_out: Its result is a stream.
@@ -67,6 +69,7 @@ class MethodSpec:
         "once",
         "parameters",
         "result",
+        "resume",
         "run",
         "service_doc",
         "signature",
@@ -89,6 +92,8 @@ class MethodSpec:
         self.signature = signature.text
         self.idempotent = declaration.idempotent
         self.once = declaration.once
+        self.resume = declaration.resume
+        check_promises(attribute, declaration, signature)
         self.max_concurrency = declaration.max_concurrency
         self.run: Run = run
         self.streams_in = signature.stream is not None
@@ -183,6 +188,7 @@ class MethodOptions(TypedDict, total=False):
     idempotent: bool
     once: bool
     run: RunOption
+    resume: str | None
     max_concurrency: ConcurrencyLimit | None
     internal: bool
 

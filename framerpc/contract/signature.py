@@ -20,7 +20,7 @@ import collections.abc
 import functools
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get_args, get_origin
 from typing import get_type_hints as resolve
 
@@ -63,6 +63,7 @@ class Parameter:
         required: It has no default.
         annotation: Type of the value; of the items if it is a stream.
         stream: The argument is a stream.
+        default: What it is when it is not given.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Parameter:
     required: bool
     annotation: Any
     stream: bool = False
+    default: Any = field(default=_EMPTY, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,8 @@ def _read_parameter(
     origin = _stream_origin(annotation)
     required = raw.default is _EMPTY
     if origin is None:
-        return Parameter(raw.name, _KINDS[raw.kind], required, _checked(annotation, where))
+        checked = _checked(annotation, where)
+        return Parameter(raw.name, _KINDS[raw.kind], required, checked, default=raw.default)
     if not required:
         raise ConfigurationError(f"{where} is a stream, so it cannot have a default")
     if (origin in _ASYNC_STREAMS) != on_loop:

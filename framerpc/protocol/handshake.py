@@ -44,6 +44,8 @@ MINIMUM_GREETING: Final = 4 * 1024
 """Bytes of a HELLO or WELCOME that every peer reads."""
 
 _Ms: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_UINT)]
+_Session: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=1, max_length=64)]
+_Lag: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_UINT)]
 
 
 _SMALLEST_WINDOW: Final = 1024
@@ -95,8 +97,9 @@ class Greeting(msgspec.Struct, kw_only=True, frozen=True):
         token: Credentials, or None.
         limits: What the client is ready to receive.
         ping_ms: Longest silence that the client wants, in milliseconds.
+        lag_ms: How long the client's event loop may be blocked, in milliseconds; 0: not said.
         features: Optional features that the client knows.
-        session: Reserved for sessions that outlive a connection.
+        session: The session to go on with, as the server named it, or None.
     """
 
     versions: Annotated[list[int], msgspec.Meta(min_length=1, max_length=16)]
@@ -104,8 +107,9 @@ class Greeting(msgspec.Struct, kw_only=True, frozen=True):
     token: str | None = None
     limits: Announced = MINIMUM
     ping_ms: _Ms = 20_000
+    lag_ms: _Lag = 0
     features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
-    session: bytes | None = None
+    session: _Session | None = None
 
     def __repr__(self) -> str:
         """Return what a log may show: never the token."""
@@ -121,18 +125,28 @@ class Reply(msgspec.Struct, kw_only=True, frozen=True):
         agent: Name and version of the software, for logs.
         limits: What the server is ready to receive.
         ping_ms: Longest silence that the server wants, in milliseconds.
+        lag_ms: How long the server's event loop may be blocked, in milliseconds; 0: not said.
         features: The optional features that both know.
         instance: Names this run of the server; another one after a restart.
         peer: The client's address as the server sees it.
+        session: Names the session of this connection: the one that the client asked for, if
+            the server has it still, or a new one. None if there is none.
     """
 
     version: int
     agent: Annotated[str, msgspec.Meta(max_length=255)] = ""
     limits: Announced = MINIMUM
     ping_ms: _Ms = 20_000
+    lag_ms: _Lag = 0
     features: Annotated[list[str], msgspec.Meta(max_length=64)] = []
     instance: Annotated[str, msgspec.Meta(max_length=64)] = ""
     peer: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    session: _Session | None = None
+
+    def __repr__(self) -> str:
+        """Return what a log may show: never the name of the session."""
+        session = "none" if self.session is None else "hidden"
+        return f"<Reply of {self.agent!r}, version {self.version}, session {session}>"
 
 
 def check_preamble(received: bytes) -> None:

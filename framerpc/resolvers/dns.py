@@ -2,7 +2,7 @@
 
 The name is looked up again every `interval`, and when a connection is lost, off the loop and
 within a deadline. A failure, an unknown name and a server that does not answer leave the last
-good addresses in use (survival.md: DNS fails, changes, is slow).
+good addresses in use.
 
 The system's resolver does not tell how long an answer may be kept, hence the interval. Both
 families are asked for, as far as this machine has addresses of them.

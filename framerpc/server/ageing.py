@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from framerpc.errors import CloseCode
 
@@ -42,6 +42,11 @@ class Ageing:
         self._option = option
         self._cancel_grace = cancel_grace
         self._timers: dict[Peer, asyncio.TimerHandle] = {}
+
+    @classmethod
+    def of(cls, option: ConnectionAge | None, cancel_grace: float) -> Self | None:
+        """Return the ages of a server, or None if its connections may become as old as they like."""
+        return None if option is None else cls(option, cancel_grace)
 
     def __repr__(self) -> str:
         return f"<Ageing of {len(self._timers)} connections, {self.retired} retired>"

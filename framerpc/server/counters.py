@@ -1,7 +1,4 @@
-"""What a server counts, whatever it logs.
-
-Spec: none; the names are those of `Server.statistics`.
-"""
+"""What a server counts from its beginning. What there is at the moment is in its statistics."""
 
 from __future__ import annotations
 
@@ -23,6 +20,9 @@ class Counters:
         refused_calls: Calls that were answered with an error and not started.
         dropped_notifications: One-way calls that could not run.
         violations: Connections closed because the client broke the protocol.
+        resumed_sessions: Connections that went on with the session of an earlier one.
+        evicted_sessions: Sessions dropped early because there were too many.
+        answered_again: `once` calls that were sent again, and got the answer of the first.
     """
 
     connections: int = 0
@@ -33,3 +33,6 @@ class Counters:
     refused_calls: int = 0
     dropped_notifications: int = 0
     violations: int = 0
+    resumed_sessions: int = 0
+    evicted_sessions: int = 0
+    answered_again: int = 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from framerpc.call import Buffer
-    from framerpc.config import ConcurrencyLimit
+    from framerpc.concurrency import ConcurrencyLimit
     from framerpc.contract.service import MethodSpec
     from framerpc.server.workers import Workers
 

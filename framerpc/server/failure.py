@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from framerpc.call import CallContext
     from framerpc.errors import Executed
 
-__all__ = ["Failure", "WorkerFailed", "describe", "times"]
+__all__ = ["REPORT_GRACE", "Described", "Failure", "WorkerFailed", "describe", "times", "too_late"]
 
 _logger: Final = logging.getLogger("framerpc.server")
+
+REPORT_GRACE: Final = 0.025
+"""Seconds past its deadline that a handler may wait for the calls it made to say where the time
+went. Half of what its own caller waits."""
 
 _LONGEST_DETAIL: Final = 4096
 """Characters of an error's text that cross; a log line, not a document."""
@@ -76,6 +80,18 @@ class Failure:
         return cls(Status(status), EXECUTED[int(executed)], detail, details)
 
 
+class Described(FrameRPCError):
+    """A call ended with a failure that was described, and logged, before.
+
+    Attributes:
+        failure: How it crosses.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
 class WorkerFailed(FrameRPCError):
     """A method failed in its worker process, or the process did.
 
@@ -101,6 +117,8 @@ def describe(exc: BaseException, context: CallContext, *, trusted: bool) -> Fail
         context: The call.
         trusted: The caller may see the traceback.
     """
+    if isinstance(exc, Described):
+        return exc.failure
     try:
         return _described(exc, context, trusted=trusted)
     except Exception:  # noqa: BLE001 - whatever the service put into its exception
@@ -230,7 +248,7 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
     """
     now = context.now()
     if context.started is None:
-        return [["queue", _ms(now - context.arrived)]]
+        return [["queue", _ms(now - context.arrived)], *_blocks(context)]
     where: list[list[Any]] = [
         ["queue", _ms(context.started - context.arrived)],
         ["handler", _ms(now - context.started)],
@@ -240,6 +258,7 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
         for child in context.children or ()
         if not child.finished
     ]
+    where += _blocks(context)
     if inner is not None and inner.method:
         own = (spent for name, spent in inner.where if not name.startswith(_NESTED))
         where.append([f"in its call {inner.method}", _ms(sum(own))])
@@ -247,8 +266,37 @@ def times(context: CallContext, inner: DeadlineExceeded | None = None) -> list[l
     return where
 
 
-_NESTED: Final = ("in its call ", "there ")
-"""How the stations of inner calls begin; their time is part of a handler's."""
+def too_late(context: CallContext) -> Failure:
+    """Return how a call ends whose deadline passed while it was handled."""
+    return Failure(
+        Status.DEADLINE_EXCEEDED,
+        "no" if context.started is None else "maybe",
+        "the deadline passed",
+        {"where": times(context)},
+    )
+
+
+def _blocks(context: CallContext) -> list[list[Any]]:
+    """Return what blocked the loop while the call was here; where in the code, if trusted."""
+    server = context.server
+    if server is None:
+        return []
+    lost = server.blocks.during(context.arrived).items()
+    told = lost and server.trusts(context)
+    return [
+        [f"{_BLOCKED}{culprit.told(trusted=told)}", _ms(spent)]
+        for culprit, spent in list(lost)[-_MOST_BLOCKS:]
+        if spent >= _SHORTEST_BLOCK
+    ]
+
+
+_BLOCKED: Final = "in its loop, blocked by "
+_MOST_BLOCKS: Final = 4
+_SHORTEST_BLOCK: Final = 0.01
+"""Seconds of a block that are worth a word: a call may have arrived at its very end."""
+
+_NESTED: Final = ("in its ", "there ")
+"""How the stations begin that are part of others: inner calls, and what blocked the loop."""
 
 
 def _ms(seconds: float) -> float:

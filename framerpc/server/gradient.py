@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from framerpc.config import AdaptiveConcurrency
+    from framerpc.concurrency import AdaptiveConcurrency
 
 __all__ = ["FEWEST", "Gradient"]
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.call import Body, CallContext, Stream
-from framerpc.config import AdaptiveConcurrency
+from framerpc.concurrency import AdaptiveConcurrency
 from framerpc.errors import ResourceExhausted
 from framerpc.server.fairness import Shares
 from framerpc.server.gradient import Gradient
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
     from framerpc.call import Buffer, Handler
-    from framerpc.config import ConcurrencyLimit
+    from framerpc.concurrency import ConcurrencyLimit
 
 __all__ = ["Limiter", "limited"]
 

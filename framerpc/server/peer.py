@@ -17,29 +17,29 @@ import msgspec
 
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
-from framerpc.errors import Cancelled, Status
+from framerpc.errors import CloseCode, Status
 from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
+from framerpc.protocol.sessions import ONCE_HEADER
 from framerpc.server.admission import full, misfit
+from framerpc.server.asks import AsksNothing
 from framerpc.server.eager import start
-from framerpc.server.failure import Failure, describe, times
+from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
 from framerpc.server.leaving import Leaving
 
 if TYPE_CHECKING:
+    from framerpc.call import Handler
     from framerpc.connection.connection import Connection
-    from framerpc.errors import CloseCode, ConnectionLost, RemoteProtocolError
+    from framerpc.errors import ConnectionLost, RemoteProtocolError
     from framerpc.protocol.events import Refused
-    from framerpc.protocol.frames import Cancel, Close, Error, Goaway, Request
-    from framerpc.protocol.handshake import Greeting, Reply
+    from framerpc.protocol.frames import Cancel, Close, Request
+    from framerpc.protocol.handshake import Greeting
     from framerpc.server.dispatcher import Method
     from framerpc.server.server import Server
+    from framerpc.server.session import Session
 
 __all__ = ["IncomingCall", "Peer"]
 
 _logger: Final = logging.getLogger("framerpc.server")
-
-_REPORT_GRACE: Final = 0.025
-"""Seconds past its deadline that a handler may wait for the calls it made to say where the time
-went. Half of what its own caller waits."""
 
 
 class IncomingCall(msgspec.Struct, eq=False):
@@ -65,7 +65,7 @@ class IncomingCall(msgspec.Struct, eq=False):
         return f"<IncomingCall {self.id} {self.context.method}>"
 
 
-class Peer:
+class Peer(AsksNothing):
     """One client, from its greeting to its last call.
 
     Args:
@@ -76,6 +76,7 @@ class Peer:
         identity: What `authenticate` returned.
         address: Where it connected from.
         host: The same without the port, for counting.
+        session: What survives the connection, or None.
         calls: Its calls that have not ended, answered ones included.
         leaving: It was asked to go.
     """
@@ -95,6 +96,7 @@ class Peer:
         "host",
         "identity",
         "leaving",
+        "session",
     )
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -102,6 +104,7 @@ class Peer:
         self.identity: Any = None
         self.address = ""
         self.host = ""
+        self.session: Session | None = None
         self.calls: dict[int, IncomingCall] = {}
         self.leaving: Leaving | None = None
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
@@ -152,14 +155,10 @@ class Peer:
         """Find out who it is."""
         self._server.peers.greeted(self, connection, greeting)
 
-    def welcomed(self, connection: Connection, reply: Reply) -> None:
-        """Never on a server."""
-
-    def goaway(self, connection: Connection, goaway: Goaway) -> None:
-        """A client that goes finishes its calls and closes."""
-
-    def closed(self, connection: Connection, close: Close) -> None:
+    def closed(self, connection: Connection, close: Close) -> None:  # noqa: ARG002
         """A client said goodbye; `lost` follows."""
+        if close.code == CloseCode.NORMAL:
+            self._server.sessions.ended(self)
 
     def violated(self, connection: Connection, error: RemoteProtocolError) -> None:  # noqa: ARG002
         """A client broke the protocol; `lost` follows."""
@@ -172,29 +171,23 @@ class Peer:
             call.answered = True
             if call.task is not None:
                 call.task.cancel()
+        self._server.sessions.left(self)
         self._server.peers.lost(self)
-
-    def translate(self, error: Error, method: str) -> BaseException:  # noqa: ARG002 - see Acceptor
-        """Return what a handler sees whose caller's stream broke."""
-        return Cancelled(f"the caller's stream broke: {error.detail}")
-
-    def receipt(self, method: str, outcome: Outcome) -> None:
-        """Never on a server, as long as servers make no calls."""
 
     def notified(self, connection: Connection, notify: Notify) -> None:  # noqa: ARG002
         """Run a one-way call; what is wrong with it is counted and logged, never answered."""
         method = self._server.dispatcher.methods.get(notify.method)
-        problem = self._why_not(notify.method, method, 0, notify.headers)
+        problem = self.why_not(notify.method, method, 0, notify.headers)
         if problem is not None or method is None:
             self._server.counters.dropped_notifications += 1
             detail = problem.detail if problem else ""
             _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
             return
         self._one_way -= 1
-        context = self._context(notify.method, notify.headers, self._server.limits.max_timeout)
+        context = self.context_of(notify.method, notify.headers, self._server.limits.max_timeout)
         call = IncomingCall(0, context, context.deadline, answered=True)
         self.calls[self._one_way] = call
-        self._start(self._one_way, call, method, cast("Buffer", notify.body))
+        self._start(self._one_way, call, method.handler, cast("Buffer", notify.body))
 
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
@@ -206,9 +199,12 @@ class Peer:
             or request.headers
             or len(self.calls) >= self._most_calls
         ):
-            problem = self._why_not(request.method, method, request.flags, request.headers)
+            if self.session is not None and ONCE_HEADER in (request.headers or ()):
+                self._server.sessions.once.request(self, request, method)
+                return
+            problem = self.why_not(request.method, method, request.flags, request.headers)
             if problem is not None or method is None:
-                self._refuse(connection, call_id, problem)
+                self.refuse(call_id, problem)
                 return
         timeout_ms = request.timeout_ms
         timeout: float | None = self._longest
@@ -217,23 +213,41 @@ class Peer:
             timeout = min(timeout, self._longest)
         elif timeout_ms == 0:
             late = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
-            self._refuse(connection, call_id, late)
+            self.refuse(call_id, late)
             return
         elif method.flags:
             timeout = None
-        context = self._context(request.method, request.headers, timeout)
+        context = self.context_of(request.method, request.headers, timeout)
         self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
         body: Any = request.body
         if method.flags:
             context.streams = bool(method.flags & Flag.WANTS_STREAM)
             if method.flags & Flag.SENDS_STREAM:
                 body = Stream(connection.streams.reader(call_id), body)
-        self._start(call_id, call, method, body)
+        self._start(call_id, call, method.handler, body)
 
-    def _refuse(self, connection: Connection, call_id: int, problem: Failure | None) -> None:
+    def attach(self, request: Request, handler: Handler, work: CallContext | None) -> None:
+        """Run a call that has no deadline of its own: it waits for work that has one.
+
+        Args:
+            request: The call.
+            handler: Waits.
+            work: What it waits for, if that has not ended.
+        """
+        context = self.context_of(request.method, request.headers, None)
+        context.started = context.arrived
+        if work is not None:
+            context.children = work.children  # for the report of where the time went
+        call = self.calls[request.id] = IncomingCall(request.id, context, None)
+        self._start(request.id, call, handler, cast("Buffer", request.body))
+
+    def refuse(self, call_id: int, problem: Failure | None) -> None:
+        """Answer a call that is not going to run."""
         assert problem is not None  # there is one whenever there is no method
         self._server.counters.refused_calls += 1
-        connection.fail(call_id, problem.status, problem.executed, problem.detail, problem.details)
+        self.connection.fail(
+            call_id, problem.status, problem.executed, problem.detail, problem.details
+        )
         if self.leaving is not None:
             self.leaving.check()
 
@@ -257,7 +271,7 @@ class Peer:
             call.task.cancel()
         self._loop.call_later(self._server.limits.cancel_grace, self._still_running, call)
 
-    def refused(self, connection: Connection, refused: Refused) -> None:
+    def refused(self, connection: Connection, refused: Refused) -> None:  # noqa: ARG002
         """Refuse arguments, or end a call whose upload has an item, that are over a limit."""
         call_id = refused.frame.id
         details = {"size": refused.size, "limit": refused.limit}
@@ -267,7 +281,7 @@ class Peer:
             self._server.counters.dropped_notifications += 1
             _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
         elif call is None:
-            self._refuse(connection, call_id, Failure(refused.status, "no", detail, details))
+            self.refuse(call_id, Failure(refused.status, "no", detail, details))
         elif not call.answered:
             self._fail(call, Failure(refused.status, "maybe", detail, details))
             if call.task is not None:
@@ -275,7 +289,7 @@ class Peer:
 
     # ------------------------------------------------------------------ admission
 
-    def _why_not(
+    def why_not(
         self,
         name: str,
         method: Method | None,
@@ -290,9 +304,10 @@ class Peer:
             return full(limits)
         return misfit(name, method, flags, headers, limits)
 
-    def _context(
+    def context_of(
         self, name: str, headers: dict[str, Any] | None, timeout: float | None
     ) -> CallContext:
+        """Return what the handler of a call of this client sees."""
         clock = self._clock
         now = clock()
         context = CallContext(
@@ -315,19 +330,19 @@ class Peer:
 
     # -------------------------------------------------------------------- running
 
-    def _start(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
-        task = start(self._run(key, call, method, body), loop=self._loop, context=copy_context())
+    def _start(self, key: int, call: IncomingCall, handler: Handler, body: Body) -> None:
+        task = start(self._run(key, call, handler, body), loop=self._loop, context=copy_context())
         if task is not None and not call.context.finished:
             call.task = task
             deadline = call.deadline
             if deadline is not None and deadline < self._sweeper.next:
                 self._sweeper.add(deadline)
 
-    async def _run(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
+    async def _run(self, key: int, call: IncomingCall, handler: Handler, body: Body) -> None:
         """Handle one call to its end, whatever happens. Cancelling it stops the handler."""
         current_context.set(call.context)  # this coroutine has a context of its own
         try:
-            result: Any = await method.handler(call.context, body)
+            result: Any = await handler(call.context, body)
             if result.__class__ is Stream:
                 await self._send_stream(call, result)
             elif call.cancelled:
@@ -420,19 +435,11 @@ class Peer:
         """The deadline passed: report where the time went, and stop the handler."""
         call.deadline = None
         if call.context.children and not call.answered:
-            self._loop.call_later(_REPORT_GRACE, self._give_up, call)
+            self._loop.call_later(REPORT_GRACE, self._give_up, call)
         else:
             self._give_up(call)
 
     def _give_up(self, call: IncomingCall) -> None:
-        self._fail(
-            call,
-            Failure(
-                Status.DEADLINE_EXCEEDED,
-                "no" if call.context.started is None else "maybe",
-                "the deadline passed",
-                {"where": times(call.context)},
-            ),
-        )
+        self._fail(call, too_late(call.context))
         if call.task is not None and not call.context.finished:
             call.task.cancel()

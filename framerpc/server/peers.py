@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.connection.connection import Connection
-from framerpc.connection.sockets import describe_peer, tune
+from framerpc.connection.sockets import describe_peer
+from framerpc.connection.timers import CATCH_UP, was_blocked
 from framerpc.errors import CloseCode, ConfigurationError, Unauthenticated
 from framerpc.protocol.handshake import VERSION, Reply
+from framerpc.protocol.sessions import SESSIONS
 from framerpc.protocol.states import Role
 from framerpc.protocol.wire import Wire, announce
 from framerpc.server.peer import Peer
@@ -127,7 +129,6 @@ class Peers:
             server.counters.turned_away += 1
             connection.abort("too many strangers")
             return
-        tune(transport, server.keepalive)
         self._watch(peer)
         self._by_host[peer.host] += 1
         server.counters.connections += 1
@@ -139,18 +140,21 @@ class Peers:
         loop = asyncio.get_running_loop()
         due = self.strangers[peer] = loop.time() + self._server.limits.handshake_timeout
         if self._timer is None:
-            self._timer = loop.call_at(due, self._look)
+            self._timer = loop.call_at(due, self._look, due)
 
-    def _look(self) -> None:
+    def _look(self, expected: float) -> None:
         """Send away those who have not said in time who they are."""
         loop = asyncio.get_running_loop()
+        if was_blocked(loop, expected):  # what they said may be unread
+            self._timer = loop.call_later(CATCH_UP, self._look, float("inf"))
+            return
         self._timer = None
         now = loop.time()
         reason = f"the handshake took longer than {self._server.limits.handshake_timeout:.3g} s"
         for peer, due in list(self.strangers.items()):
             # Timers may fire one clock resolution early.
             if due > now + 0.001:
-                self._timer = loop.call_at(due, self._look)
+                self._timer = loop.call_at(due, self._look, due)
                 return
             peer.connection.close(CloseCode.HANDSHAKE_TIMEOUT, reason)
 
@@ -217,14 +221,20 @@ class Peers:
         if self._ageing is not None:
             self._ageing.watch(peer)
         server = self._server
+        greeting = peer.connection.wire.greeting
+        assert greeting is not None  # it is what we decided about
+        session = peer.session = server.sessions.open(peer, greeting)
         peer.connection.welcome(
             Reply(
                 version=VERSION,
                 agent=AGENT,
                 limits=announce(server.limits),
-                ping_ms=max(1, int(server.keepalive.interval * 1000)),
+                ping_ms=server.keepalive.ping_ms,
+                lag_ms=server.keepalive.lag_ms,
+                features=[] if session is None else [SESSIONS],
                 instance=self.instance,
                 peer=peer.address[:255],
+                session=None if session is None else session.token,
             )
         )
 
@@ -267,13 +277,17 @@ class Peers:
         for peer in list(self.welcome):
             peer.leave(CloseCode.SHUTDOWN, _STOPPING, grace, spread)
         try:
-            await self._until(lambda: not self.welcome and not self.strangers, grace)
+            await self._until(self._is_quiet, grace)
         finally:
             patience.cancel()
 
     def _dismiss(self) -> None:
         for peer in list(self.strangers):
             peer.connection.close(CloseCode.SHUTDOWN, _STOPPING)
+
+    def _is_quiet(self) -> bool:
+        """Return whether nobody is here, and no call goes on for who may come back."""
+        return not self.welcome and not self.strangers and not self._server.sessions.runs.alive
 
     async def close(self) -> None:
         """End all connections and wait until nothing is left of them."""
@@ -292,6 +306,8 @@ class Peers:
             self._timer = None
         if self._deciding:  # cancelled when their connections were lost
             await asyncio.wait(self._deciding.values(), timeout=_CLOSE_GRACE)
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     async def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait for a condition that `note` announces; return whether it came true in time."""
@@ -318,6 +334,11 @@ _DIALS_PER_SECOND: Final = 1000
 
 _LONGEST_SPREAD: Final = 5.0
 """Seconds that a client of a server that stops may be without one, at most, for others' sake."""
+
+_LAST_TURNS: Final = 8
+"""Turns of the loop after the last connection. asyncio tells that a connection is gone before it
+closes the socket; and what stands between us and a client, if it runs on this very loop, needs
+some turns to see the end before the loop may be stopped."""
 
 _CLOSE_GRACE: Final = 1.0
 """Seconds for the last bytes of all connections when a server stops."""

@@ -13,7 +13,8 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-from framerpc.config import Keepalive, Limits, check_concurrency
+from framerpc.concurrency import check_concurrency
+from framerpc.config import Keepalive, Limits, Watchdog
 from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
@@ -23,7 +24,9 @@ from framerpc.server.builtin import builtin_methods
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.peers import Credentials, Peers
+from framerpc.server.sessions import Sessions
 from framerpc.server.signals import handle_signals
+from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -32,8 +35,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
-    from framerpc.config import ConcurrencyLimit, ConnectionAge
+    from framerpc.concurrency import ConcurrencyLimit
+    from framerpc.config import ConnectionAge
     from framerpc.contract.service import MethodSpec
+    from framerpc.server.reply_store import ReplyStore
 
 __all__ = ["Listening", "Server"]
 
@@ -44,6 +49,9 @@ _ARRIVAL: Final = 0.5
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
+
+
+_WATCHDOG: Final = Watchdog()
 
 
 class Server:
@@ -60,6 +68,12 @@ class Server:
             `PermissionDenied`. May be `async`.
         interceptors: Around every call; the first is the outermost. They run inside `authorize`.
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
+        replies: Where the answers of `once` calls survive the process, such as `SQLiteReplies`;
+            None keeps them in memory only.
+        watchdog: When to warn of what blocks the event loop; None for never.
+
+    Attributes:
+        blocks: What has blocked the event loop.
         max_concurrency: How many calls run at once, or an `AdaptiveConcurrency`; None for as many
             as come. A call beyond that gets `ResourceExhausted` at once. Fair between clients.
         connection_age: How old a connection may become; None for any age.
@@ -77,6 +91,8 @@ class Server:
         authorize: Callable[[CallContext], Awaitable[None] | None] | None = None,
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
+        replies: ReplyStore | None = None,
+        watchdog: Watchdog | None = _WATCHDOG,
         max_concurrency: ConcurrencyLimit | None = None,
         connection_age: ConnectionAge | None = None,
     ) -> None:
@@ -84,17 +100,19 @@ class Server:
         self.limits = limits or Limits()
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
+        self.blocks = Blocks()
         self.draining = False
         self._trusted = trusted
+        self._watchdog = watchdog
+        self._unwatch = watch(None, None, self.blocks.add)
         around = tuple(interceptors)
         if authorize is not None:
             around = (_authorizing(authorize), *around)
         self.workers = Workers(self.limits)
         self.dispatcher = Dispatcher(around, self.workers, max_concurrency)
-        self._ageing: Ageing | None = None
-        if connection_age is not None:
-            self._ageing = Ageing(connection_age, self.limits.cancel_grace)
+        self._ageing = Ageing.of(connection_age, self.limits.cancel_grace)
         self.peers = Peers(self, authenticate, self._ageing)
+        self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
@@ -133,6 +151,7 @@ class Server:
         idempotent: bool = False,
         once: bool = False,
         run: Literal["loop", "thread", "process"] | None = None,
+        resume: str | None = None,
         max_concurrency: ConcurrencyLimit | None = None,
     ) -> Callable[[_Function], _Function]: ...
     def method(  # type: ignore[misc] # mypy looks for the names that **options takes
@@ -225,7 +244,9 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.draining = False
+        self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
         try:
+            await self.sessions.start()
             for hook in self._on_start:
                 await _call(hook)
             for address in addresses:
@@ -277,6 +298,7 @@ class Server:
         failures: list[Exception] = []
         try:
             await self.peers.close()
+            await self.sessions.close()
             await self.workers.close()
             for hook in self._on_stop:
                 try:
@@ -285,6 +307,7 @@ class Server:
                     _logger.exception("! an on_stop hook failed")
                     failures.append(exc)
         finally:
+            self._unwatch()
             self._listeners.clear()
             self._loop = None
             if self._stopped is not None:
@@ -375,13 +398,16 @@ class Server:
         """Return what was counted, and what is there now, by name."""
         now = {
             "clients": len(self.peers.welcome),
+            "blocks": self.blocks.count,
+            "overdue": sum(peer.connection.overdue for peer in self.peers.welcome),
             "strangers": len(self.peers.strangers),
             "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
             "shed_calls": sum(each.refused for each in self.dispatcher.limiters.values()),
             "retired_connections": 0 if self._ageing is None else self._ageing.retired,
         }
         names = Counters.__dataclass_fields__
-        return {name: int(getattr(self.counters, name)) for name in names} | now
+        counted = {name: int(getattr(self.counters, name)) for name in names}
+        return counted | now | self.sessions.statistics()
 
     def concurrency(self) -> dict[str, dict[str, int]]:
         """Return each limit of calls at once: what it is now, calls in flight, calls refused.

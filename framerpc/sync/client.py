@@ -251,7 +251,8 @@ class SyncClient:
         args, kwargs = _threaded(args, kwargs)
         if spec.streams_out:
             return SyncResultStream(portal, self._client.stream_spec(spec, args, kwargs))
-        return portal.run(self._client.call_spec(spec, args, kwargs))
+        call = self._client.once_spec if spec.once else self._client.call_spec
+        return portal.run(call(spec, args, kwargs))
 
 
 class _View(SyncClient):

@@ -29,7 +29,7 @@ class Faults(abc.ABC):
     """The faults that can be laid upon a connection, a name or a whole network.
 
     They add up, last until `heal`, and hit bytes that are sent from now on, except for
-    `drop`, `half_open` and `cut`, which also hit those that are under way. They may be
+    `drop`, `half_open`, `freeze` and `cut`, which also hit those that are under way. They may be
     called from any thread.
     """
 
@@ -43,6 +43,13 @@ class Faults(abc.ABC):
     def half_open(self, direction: Direction) -> None:
         """Lose everything in one direction, as `drop` does in both."""
         self.alter((direction,), functools.partial(dataclasses.replace, blocked=True))
+
+    def freeze(self) -> None:
+        """Let both applications stop, as SIGSTOP does: nothing is read, but hosts acknowledge it.
+
+        After `heal` they read what has come meanwhile.
+        """
+        self.alter(BOTH, functools.partial(dataclasses.replace, frozen=True))
 
     def delay(
         self, seconds: float, jitter: float = 0.0, *, direction: Direction | None = None

@@ -35,6 +35,7 @@ class Conditions:
 
     Attributes:
         blocked: Nothing arrives.
+        frozen: Nothing gets further than the other host, which acknowledges it.
         delay: Seconds on the way.
         jitter: At most this many seconds more, at random.
         byte_by_byte: One byte arrives at a time, each in an iteration of the loop of its own.
@@ -42,6 +43,7 @@ class Conditions:
     """
 
     blocked: bool = False
+    frozen: bool = False
     delay: float = 0.0
     jitter: float = 0.0
     byte_by_byte: bool = False
@@ -89,6 +91,15 @@ class FaultyLink(Link):
     def waiting(self) -> int:
         """Return how many bytes have been sent and have not arrived."""
         return sum(len(item) for _, item in self._queue if not isinstance(item, _Mark))
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing that is sent now would arrive."""
+        return self.conditions.blocked
+
+    def unacknowledged(self) -> int:
+        """Return how many bytes have not reached the other host; a frozen one has them all."""
+        return 0 if self.conditions.frozen and not self.conditions.blocked else self.waiting()
 
     def send(self, data: bytes) -> None:
         """Bring bytes over, under the present conditions."""
@@ -145,7 +156,7 @@ class FaultyLink(Link):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._queue and not self.conditions.blocked:
+        while self._queue and not self.conditions.blocked and not self.conditions.frozen:
             due, item = self._queue[0]
             size = 0 if isinstance(item, _Mark) else min(len(item), self._piece())
             arrival = self._arrival(due, size)

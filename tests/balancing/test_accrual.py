@@ -58,38 +58,56 @@ def test_a_success_begins_the_row_anew() -> None:
     assert not failures(accrual, 0.0, 2)
 
 
+RATE = BalancingPolicy(failures=None, failure_rate=0.5, min_calls=10, window=10.0)
+
+
+def successes(accrual: Accrual, now: float, times: int) -> None:
+    """Let calls be answered at once."""
+    for _ in range(times):
+        accrual.succeeded(now, now)
+
+
+def failures_to_eject(accrual: Accrual, now: float) -> int:
+    """Return how many calls must fail until the endpoint is ejected."""
+    return next(count for count in range(1, 100) if failures(accrual, now))
+
+
 def test_a_rate_of_failures_ejects() -> None:
-    """Half of the calls in the window are enough, if there were enough calls."""
-    policy = BalancingPolicy(failures=None, failure_rate=0.5, min_calls=10, window=10.0)
-    accrual = Accrual(policy)
-    for _ in range(4):
-        accrual.succeeded(1.0, 1.0)
-        assert not failures(accrual, 1.0)
-    accrual.succeeded(1.0, 1.0)
-    assert failures(accrual, 1.0)
+    """Half of the calls in the window are enough: the sixth failure after six successes."""
+    accrual = Accrual(RATE)
+    successes(accrual, 1.0, 6)
+    assert failures_to_eject(accrual, 1.0) == 6
 
 
 def test_few_calls_have_no_rate() -> None:
     """Below `min_calls` nothing is concluded from a rate."""
-    policy = BalancingPolicy(failures=None, failure_rate=0.5, min_calls=10)
-    assert not failures(Accrual(policy), 0.0, 9)
+    assert failures_to_eject(Accrual(RATE), 0.0) == 10
 
 
 def test_the_window_forgets() -> None:
-    """Failures of more than a window ago are not part of the rate."""
-    policy = BalancingPolicy(failures=None, failure_rate=0.5, min_calls=10, window=10.0)
-    accrual = Accrual(policy)
+    """Calls of more than a window ago are not part of the rate."""
+    accrual = Accrual(RATE)
     failures(accrual, 0.0, 9)
-    assert not failures(accrual, 11.0, 9)
-    assert failures(accrual, 11.0)
+    successes(accrual, 10.0, 7)
+    assert failures_to_eject(accrual, 10.0) == 7
 
 
 def test_the_window_remembers_its_last_half() -> None:
-    """Failures of half a window ago still count."""
-    policy = BalancingPolicy(failures=None, failure_rate=0.5, min_calls=10, window=10.0)
-    accrual = Accrual(policy)
-    failures(accrual, 0.0, 9)
-    assert failures(accrual, 5.0)
+    """Calls of half a window ago still count, those that succeeded and those that failed."""
+    accrual = Accrual(RATE)
+    successes(accrual, 0.0, 7)
+    failures(accrual, 0.0, 2)
+    successes(accrual, 5.0, 1)
+    assert failures_to_eject(accrual, 5.0) == 6
+
+
+def test_a_return_begins_with_an_empty_window() -> None:
+    """What led to the ejection does not lead to the next one."""
+    accrual = Accrual(RATE)
+    failures(accrual, 0.0, 10)
+    accrual.succeeded(1.0, 1.0)
+    successes(accrual, 1.0, 6)
+    assert failures_to_eject(accrual, 1.0) == 6
 
 
 def test_both_rules_can_be_off() -> None:
@@ -218,12 +236,12 @@ def test_old_failures_do_not_count_after_the_return() -> None:
 def test_relapses_are_longer_until_forgiven() -> None:
     """An ejection soon after a return counts on; a late one is the first again."""
     accrual = ejected()
-    accrual.succeeded(accrual.until, accrual.until)
-    failures(accrual, 3.0, 3)
-    assert accrual.until == 3.0 + 4.0
-    accrual.succeeded(7.0, 7.0)
-    failures(accrual, 7.0 + POLICY.forgive, 3)
-    assert (accrual.until, accrual.ejections) == (7.0 + POLICY.forgive + 2.0, 1)
+    accrual.succeeded(100.0, 100.0)
+    failures(accrual, 159.0, 3)
+    assert (accrual.until, accrual.ejections) == (159.0 + 4.0, 2)
+    accrual.succeeded(200.0, 200.0)
+    failures(accrual, 200.0 + POLICY.forgive, 3)
+    assert (accrual.until, accrual.ejections) == (200.0 + POLICY.forgive + 2.0, 1)
 
 
 def test_every_state_can_be_left() -> None:

@@ -75,6 +75,7 @@ def test_of_doubles_the_first_counts() -> None:
 def test_endpoints_beyond_the_limit_are_ignored_and_counted() -> None:
     """The first `max_endpoints` are used."""
     made = Balancer("random", BalancingPolicy(max_endpoints=2), random.Random(1))
+    assert made.ignored == 0
     assert len(made.update(endpoints(1, 1, 1, 1, 1)).added) == 2
     assert made.ignored == 3
     made.update(endpoints(1))
@@ -262,6 +263,21 @@ def test_what_counts_as_a_failure_is_an_option() -> None:
     assert made.ejected == 1
 
 
+def test_a_callable_that_raises_leaves_nothing_in_flight() -> None:
+    """What `is_failure` raises comes out, and the call has ended all the same."""
+
+    def broken(error: BaseException) -> bool:
+        raise KeyError(error)
+
+    made = balancer("random", 1, policy=BalancingPolicy(is_failure=broken))
+    choice = made.pick(0.0)
+    assert choice is not None
+    made.began(choice, 0.0)
+    with pytest.raises(KeyError):
+        made.ended(choice, 1.0, Unavailable())
+    assert made.explain(1.0)[0].in_flight == 0
+
+
 # ----------------------------------------------------------------- panic
 
 
@@ -349,7 +365,8 @@ def test_every_picker_starts_slowly(picker: str) -> None:
     a = endpoints(1)[0]
     made.set_ready(a, False, 50.0)
     made.set_ready(a, True, 100.0)
-    assert 110 < shares(made, 105.0)["a"] < 190
+    got = Counter(name(made.pick(105.0, "key")) for _ in range(900))
+    assert 110 < got["a"] < 190
     assert 240 < shares(made, 110.0)["a"] < 360
 
 

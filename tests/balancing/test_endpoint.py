@@ -38,8 +38,8 @@ def test_a_weight_is_an_int(weight: object) -> None:
 
 def test_unknown_options_are_named() -> None:
     """A mistyped option is an error that names it."""
-    with pytest.raises(ConfigurationError, match="'wieght'"):
-        Endpoint.parse("tcp://a:1?wieght=3")
+    with pytest.raises(ConfigurationError, match="'wait'"):
+        Endpoint.parse("tcp://a:1?wait=3")
 
 
 def test_endpoints_can_be_members_of_sets() -> None:

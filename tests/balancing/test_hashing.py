@@ -109,6 +109,18 @@ def test_the_bound_is_never_exceeded(
         assert chosen.load.in_flight <= most
 
 
+def test_the_bound_is_exact() -> None:
+    """One key, two endpoints, a bound of 1.5: home has all calls until three, then three of four."""
+    among = candidates(1, 1)
+    at_home = home(among, "k")
+    went_home = []
+    for _ in range(8):
+        chosen, _ = rendezvous(among, "k", 1.5, 1)
+        chosen.load.began()
+        went_home.append(chosen is at_home)
+    assert went_home == [True, True, True, False, True, True, True, False]
+
+
 @given(clusters, st.floats(1.0001, 4), st.integers(0, 10_000))
 def test_there_is_room_for_every_call(among: list[Candidate], bound: float, calls: int) -> None:
     """The capacities together are never below the number of calls."""

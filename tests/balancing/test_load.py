@@ -84,10 +84,10 @@ def test_a_quick_failure_is_no_quick_answer() -> None:
     """A failure counts only if it took longer than what is usual."""
     load = make()
     call(load, 0.0, 1.0)
-    call(load, 1.0, 1.0, Outcome.FAILED)
-    assert load.latency(1.0) == 1.0
-    call(load, 1.0, 6.0, Outcome.FAILED)
-    assert load.latency(6.0) == 5.0
+    call(load, 3.0, 3.0, Outcome.FAILED)
+    assert load.latency(3.0) == pytest.approx(exp(-0.2))
+    call(load, 3.0, 8.0, Outcome.FAILED)
+    assert load.latency(8.0) == 5.0
 
 
 def test_a_cancelled_call_says_nothing() -> None:

@@ -189,6 +189,14 @@ def test_a_queue_makes_the_quicker_one_slow() -> None:
     assert set(picks(Latency(), among, 50)) == {"a"}
 
 
+def test_latency_is_by_weight() -> None:
+    """An endpoint of twice the weight may take twice as long, less a little."""
+    among = candidates(2, 1)
+    observe(among[0], 0.19)
+    observe(among[1], 0.1)
+    assert set(picks(Latency(), among, 50)) == {"a"}
+
+
 def test_the_slow_one_is_tried_again() -> None:
     """Its latency fades while it gets no calls, and those of the other do not."""
     among = candidates(1, 1)
@@ -214,6 +222,7 @@ def test_without_a_key_the_less_loaded_of_two_is_picked() -> None:
 def test_a_key_has_a_home() -> None:
     """It is always the same, and the reason says so."""
     among, picker = candidates(1, 1, 1), ConsistentHash()
+    assert picker.sticky
     choices = [picker.pick(among, 0.0, "room-1", random.Random(seed)) for seed in range(20)]
     assert len(set(map(name, choices))) == 1
     assert choices[0].reason == "home of the key 'room-1'"

@@ -12,7 +12,7 @@ from framerpc.config import BalancingPolicy
 from tests.balancing.kit import OFF
 from tests.protocol import spec
 
-HEALTH, OPTIONS, HOMES = spec.tables("Several servers")
+_, HEALTH, OPTIONS, HOMES = spec.tables("Several servers")
 
 
 def test_the_table_of_health_is_the_code_s() -> None:

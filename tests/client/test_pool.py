@@ -14,6 +14,7 @@ import framerpc
 from framerpc import BalancingPolicy, State
 from framerpc.balancing.candidate import Candidate, Choice
 from framerpc.balancing.pickers import Picker
+from framerpc.connection.liveness import Load
 from framerpc.testing import Network, virtual_time
 
 NAMES = ("a", "b", "c")
@@ -311,3 +312,18 @@ async def test_context_tells_why_an_endpoint_was_chosen() -> None:
             await client.stub(Node).who()
     assert reasons
     assert reasons[0]
+
+
+@virtual_time
+async def test_statistics_tell_the_worst_lag_and_all_calls() -> None:
+    """What servers said of themselves is added up where a sum means something."""
+    async with nodes(), framerpc.connect(*URLS) as client:
+        await client.ready(all=True)
+        pool = client._core.pool
+        assert pool is not None
+        told = [Load(1, 0.1), Load(2, 2.5), Load()]
+        for channel, load in zip(pool._channels.values(), told, strict=True):
+            assert channel.connection is not None
+            channel.connection.load = load
+        statistics = client.statistics()
+        assert (statistics["peer_calls"], statistics["peer_lag_ms"]) == (3, 2500)

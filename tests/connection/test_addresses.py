@@ -43,6 +43,20 @@ def test_unknown_options_are_refused(url: str) -> None:
         parse_address(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tcp://h", "tcp://:1", "tcp://h:", "tcp://h:x", "tcp://h:\u0661", "tcp://h:65536",
+        "tcp://::1:1", "tcp://[::1:1", "tcp://::1]:1", "tcp://a/b:1", "http://h:1", "h:1", "",
+        "unix://", "memory://", "unix:///" + "x" * 107,
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """With the text that was written, or what is wrong with it."""
+    with pytest.raises(ConfigurationError, match=r"address|names no|107"):
+        parse_address(url)
+
+
 def test_an_address_to_listen_at_has_no_options() -> None:
     """The text says that there are none."""
     with pytest.raises(ConfigurationError, match=r"'weight', which it may not have.*none here"):

@@ -31,6 +31,7 @@ async def narrower(a: bool, b: int = 0, *, c: str = "") -> int | None: ...
 async def sure(a: int, b: int = 0, *, c: str = "") -> int: ...  # type: ignore[empty-body]
 async def unsure(a: int, b: int = 0, *, c: str = "") -> int | str | None: ...
 async def streaming(a: int, b: int = 0, *, c: str = "") -> AsyncIterator[int | None]: ...  # type: ignore[empty-body]
+async def resumed(a: int, *, skip: int = 0) -> AsyncIterator[int]: ...  # type: ignore[empty-body]
 async def streamed(a: AsyncIterator[int], b: int = 0, *, c: str = "") -> int | None: ...
 
 
@@ -124,3 +125,13 @@ def test_whole_services_can_be_compared() -> None:
     both = describe([spec_of(Numbers), spec_of(Things)])
     assert compare(both, both) == []
     assert {each.breaking for each in compare(both, describe([spec_of(Things)]))} == {True}
+
+
+def test_promise_to_resume_is_part_of_the_contract() -> None:
+    """Clients call such a method again; they rely on it, and on the parameter."""
+    plain = describe([function_spec(resumed, "m")])
+    promised = describe([function_spec(resumed, "m", resume="skip")])
+    assert [str(each) for each in compare(plain, promised)] == [
+        "compatible: m: now resumed by skip"
+    ]
+    assert [str(each) for each in compare(promised, plain)] == ["breaking: m: no longer resumed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,11 @@ async def other_result(a: int, *, b: str = "") -> str:
     return b * a
 
 
+async def stream(a: int, *, skip: int = 0, start: int = 0) -> AsyncIterator[int]:
+    for n in range(a):
+        yield n
+
+
 async def required(a: int, *, b: str) -> int:
     return a
 
@@ -73,6 +79,7 @@ def test_description_lists_services_and_methods() -> None:
         "signature": "(name: str, *, excited: bool = False) -> str",
         "idempotent": False,
         "once": False,
+        "resume": None,
         "run": "loop",
         "streams_in": False,
         "streams_out": False,
@@ -124,6 +131,7 @@ def test_fingerprint_sees_what_callers_rely_on() -> None:
     """Names, types, defaults and options matter."""
     prints = [of(each) for each in (base, other_name, other_type, other_result, required)]
     prints += [of(base, "n"), of(base, idempotent=True), of(base, once=True)]
+    prints += [of(stream), of(stream, resume="skip"), of(stream, resume="start")]
     assert len(set(prints)) == len(prints)
 
 

@@ -75,7 +75,7 @@ def test_greetings_survive_the_wire() -> None:
 def test_what_is_none_is_left_out() -> None:
     """A greeting without a token has no key for it."""
     assert options_of(Greeting(versions=[1])).keys() == {
-        "versions", "agent", "limits", "ping_ms", "features",
+        "versions", "agent", "limits", "ping_ms", "lag_ms", "features",
     }  # fmt: skip
 
 
@@ -85,6 +85,13 @@ def test_a_greeting_never_shows_its_token() -> None:
         "<Greeting of '', versions [1], token hidden>"
     )
     assert "token none" in repr(Greeting(versions=[1]))
+
+
+def test_a_reply_never_shows_its_session() -> None:
+    """Its repr says only whether there is one."""
+    shown = repr(Reply(version=1, agent="a", session=b"secret"))
+    assert shown == "<Reply of 'a', version 1, session hidden>"
+    assert "session none" in repr(Reply(version=1))
 
 
 def test_a_bad_greeting_does_not_show_its_values() -> None:

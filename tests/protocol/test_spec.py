@@ -12,7 +12,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from framerpc.config import KIB, Keepalive, Limits
+from framerpc.client.state import State
+from framerpc.config import KIB, Keepalive, Limits, Watchdog
+from framerpc.connection.evidence import Evidence
+from framerpc.connection.keepalive import OVERDUE
 from framerpc.errors import CLOSE_CODES, STATUSES, CloseCode, Status
 from framerpc.protocol import states
 from framerpc.protocol.bodies import IncomingBody
@@ -39,6 +42,14 @@ from framerpc.protocol.handshake import (
     Greeting,
     Reply,
 )
+from framerpc.protocol.sessions import (
+    ONCE,
+    ONCE_HEADER,
+    SESSIONS,
+    NumberState,
+    OnceEvent,
+    parse_once,
+)
 from framerpc.protocol.states import (
     CALLEE,
     CALLER,
@@ -53,6 +64,7 @@ from framerpc.protocol.states import (
 )
 from framerpc.protocol.streams import ITEM_COST
 from framerpc.protocol.wire import Wire
+from framerpc.server.replies import ENTRY_COST
 from tests.protocol import spec
 from tests.protocol.vectors import VECTORS, meaning
 
@@ -232,6 +244,29 @@ def test_call_and_stream_tables(heading: str, index: int, table: Any, rows: Any)
                 assert cell == _cell(table[state].get(Kind[name])), (state, name)
 
 
+def test_the_table_of_numbers() -> None:
+    """Each cell of the printed table is the code's, and what cannot happen is said so."""
+    table = spec.tables("Once")[1]
+    assert [row["state"] for row in table] == [state.value for state in NumberState]
+    for row in table:
+        steps = ONCE[NumberState(row["state"])]
+        for name, cell in row.items():
+            if name != "state":
+                step = steps.get(OnceEvent(name))
+                assert cell == (
+                    "never" if step is None else f"{step.act.value}, {step.state.value}"
+                )
+
+
+def test_the_example_of_a_numbered_call() -> None:
+    """Its bytes are the array beside them, and its header is a good one."""
+    (text,) = spec.blocks("hex frame", "Once")
+    (array,) = spec.blocks("json", "Once")
+    fields = _with_bytes(json.loads(array))
+    assert bytes.fromhex(text) == encode(*fields)
+    assert parse_once(fields[5][ONCE_HEADER]) == (5, 4)
+
+
 # -------------------------------------------------- handshake, limits, numbers
 
 
@@ -302,6 +337,11 @@ def test_numbers_in_the_text() -> None:
     keepalive = Keepalive()
     assert f"pings after {keepalive.interval:.0f} s" in spec.TEXT
     assert f"waits {keepalive.timeout:.0f} s more" in spec.TEXT
+    lost = keepalive.interval + keepalive.timeout
+    assert f"noticed after at most {lost:.0f} s" in spec.TEXT
+    assert f"a busy one is given up after {keepalive.busy:.0f} s" in spec.TEXT
+    assert keepalive.timeout <= keepalive.interval  # what makes it two intervals
+    assert f"by default from {Watchdog().threshold} s on" in spec.TEXT
     assert f"up to {MINIMUM_EARLY:,} bytes of frames" in spec.TEXT
     assert f"at least {MINIMUM_GREETING:,} bytes" in spec.TEXT
     assert f"frames of {MINIMUM.frame:,} bytes" in spec.TEXT
@@ -310,6 +350,32 @@ def test_numbers_in_the_text() -> None:
     body = IncomingBody(Response(1, 10**6), 10**6)
     body.add(bytes(KIB))
     assert len(body.take()) == 16 * KIB
+    assert f"A stored answer counts {ENTRY_COST} bytes more" in spec.TEXT
+    assert f"one feature: `{SESSIONS}`" in spec.TEXT
+
+
+def test_evidence_table() -> None:
+    """The kinds of evidence are those of the code."""
+    (table,) = spec.tables("Busy is not dead")
+    assert [row["evidence"] for row in table] == [
+        evidence.value
+        for evidence in (Evidence.DELIVERED, Evidence.TAKING, Evidence.LOST, Evidence.UNKNOWN)
+    ]
+    assert len(table) == len(Evidence)
+
+
+def test_table_of_what_can_be_observed() -> None:
+    """Each state of a client has its line, and the times are those of the options."""
+    (table,) = spec.tables("What can be observed")
+    assert {row["state"] for row in table} == {state.value for state in State}
+    keepalive = Keepalive()
+    terms = dataclasses.asdict(keepalive) | {"overdue": keepalive.timeout * OVERDUE}
+    for row in table:
+        rule = row["at the latest"].replace("at once", "0").replace("timeout / 2", "overdue")
+        seconds = sum(float(terms.get(term, term)) for term in rule.split(" + "))
+        assert spec.number(row["with the default options"]) == seconds, row
+        if row["situation"] != "down, and the host lives":  # degraded is true in time
+            assert seconds <= keepalive.interval + keepalive.timeout + 1
 
 
 def test_preamble() -> None:

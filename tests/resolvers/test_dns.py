@@ -89,7 +89,7 @@ async def test_a_change_is_found_after_the_interval() -> None:
 @virtual_time
 @pytest.mark.parametrize("error", [NXDOMAIN, OSError("the network is down")], ids=repr)
 async def test_a_failing_name_server_takes_nothing_away(error: OSError) -> None:
-    """Row 7: the last good answer stays, with the reason, and the next good one is taken."""
+    """The last good answer stays, with the reason, and the next good one is taken."""
     names = Names("10.0.0.1")
     async with watching(DnsResolver("tcp://service.test:7000", lookup=names)) as watcher:
         await asyncio.sleep(5)
@@ -109,7 +109,7 @@ async def test_a_failing_name_server_takes_nothing_away(error: OSError) -> None:
 
 @virtual_time
 async def test_a_slow_name_server_takes_nothing_away() -> None:
-    """Row 7: after its deadline the last good answer stays; the late one is taken."""
+    """After its deadline the last good answer stays; the late one is taken."""
     names = Names("10.0.0.1")
     async with watching(DnsResolver("tcp://service.test:7000", lookup=names)) as watcher:
         await asyncio.sleep(5)

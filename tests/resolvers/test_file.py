@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import framerpc
 from framerpc import ConfigurationError
 from framerpc.resolvers.file import FileResolver, parse_endpoints
 from framerpc.testing import virtual_time
@@ -98,6 +100,18 @@ def test_a_file_cut_inside_a_line_is_wrong(cut: int) -> None:
 
 
 # ----------------------------------------------------------------- when it is looked at
+
+
+@framerpc.service
+class Named:
+    """Says its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @framerpc.method(idempotent=True)
+    async def who(self) -> str:
+        return self.name
 
 
 def replace(path: Path, text: str) -> None:
@@ -232,11 +246,43 @@ async def test_a_file_that_is_being_written_is_not_taken(path: Path) -> None:
 
 
 @virtual_time
+async def test_the_largest_file(path: Path) -> None:
+    """One of 1 MiB is read whole; of one that is longer, nothing is taken."""
+    address = b"memory://b\n"
+    path.write_bytes(address.rjust(1_048_576, b"\n"))
+    async with watching(FileResolver(path)) as watcher:
+        await asyncio.sleep(1)
+        assert urls(watcher.last) == ["memory://b"]
+        path.write_bytes(address + bytes(1_048_576))
+        await asyncio.sleep(4)
+        assert urls(watcher.last) == ["memory://b"]
+        assert "longer than 1048576 bytes" in problem(watcher.last)
+
+
+@virtual_time
 async def test_a_directory_is_no_file(tmp_path: Path) -> None:
     """It is told as any other trouble of the system's."""
     async with watching(FileResolver(tmp_path)) as watcher:
         await asyncio.sleep(1)
         assert "Is a directory" in problem(watcher.last)
+
+
+@virtual_time
+async def test_a_client_follows_the_file(path: Path) -> None:
+    """New calls go where the file says, without a call that fails, and a broken file moves none."""
+    async with AsyncExitStack() as stack:
+        for letter in "ab":
+            server = framerpc.Server(Named(letter))
+            await stack.enter_async_context(server.listen(f"memory://{letter}"))
+        client = await stack.enter_async_context(framerpc.connect(FileResolver(path)))
+        node = client.stub(Named)
+        assert await node.who() == "a"
+        replace(path, "memory://b\n")
+        await asyncio.sleep(5)
+        assert await node.who() == "b"
+        replace(path, "memory://a\nnonsense\n")
+        await asyncio.sleep(5)
+        assert await node.who() == "b"
 
 
 @pytest.mark.parametrize("path", ["", "file://"])

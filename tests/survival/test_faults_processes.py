@@ -60,8 +60,8 @@ async def test_killed_server_ends_calls_at_once() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 async def test_stopped_server_is_noticed_by_keepalive() -> None:
-    """Row 3: a server under SIGSTOP takes bytes and says nothing; the keepalive gives it up."""
-    quick = Keepalive(interval=0.2, timeout=0.2)
+    """Row 3: a server under SIGSTOP acknowledges and says nothing; patience with it ends, too."""
+    quick = Keepalive(interval=0.2, timeout=0.2, busy=0.5)
     async with served() as (process, url):
         async with framerpc.connect(url, timeout=20, keepalive=quick) as client:
             await client.ready()

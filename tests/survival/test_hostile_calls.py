@@ -21,7 +21,7 @@ from framerpc import (
 )
 from framerpc.codecs import packb
 from framerpc.errors import CloseCode, Status
-from framerpc.testing import Network, ScriptedPeer, virtual_time
+from framerpc.testing import Network, ScriptedPeer, VirtualClockLoop, virtual_time
 from tests.survival.siege import besieged, frame, request, settled, trapped
 
 EXT = msgpack.ExtType
@@ -266,6 +266,24 @@ async def test_client_that_never_reads_is_closed_at_the_write_timeout() -> None:
         assert siege.server.statistics()["clients"] == 2
         await asyncio.sleep(20)  # what is queued has five more seconds to leave
         assert siege.server.statistics()["clients"] == 1
+
+
+@virtual_time
+async def test_client_is_not_slow_because_we_were_blocked() -> None:
+    """Fault row 9: a server that had no turn itself gives a client that reads its time again."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualClockLoop)
+    async with besieged(limits=Limits(write_timeout=3, max_calls=64)) as siege:
+        guest = await siege.guest()
+        guest.transport.pause_reading()
+        for n in range(1, 129, 2):
+            guest.send_frame(request(n, "Work/echo", body=packb(["x" * 60_000])))
+        await asyncio.sleep(1)
+        loop._virtual_time += 5
+        await asyncio.sleep(0.01)
+        guest.transport.resume_reading()
+        for _ in range(64):
+            assert (await guest.receive_frame())[0] == 9
 
 
 @virtual_time

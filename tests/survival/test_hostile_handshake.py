@@ -14,7 +14,7 @@ from framerpc.connection import memory
 from framerpc.errors import CloseCode
 from framerpc.protocol.handshake import PREAMBLE
 from framerpc.server.peer import Peer
-from framerpc.testing import ScriptedPeer, virtual_time
+from framerpc.testing import ScriptedPeer, VirtualClockLoop, virtual_time
 from tests.survival.siege import besieged, frame, request, settled, trapped
 
 
@@ -53,6 +53,20 @@ async def test_slow_greeting_does_not_buy_time() -> None:
             attacker.send(bytes([byte]))
             await asyncio.sleep(1)
         assert now() - started == pytest.approx(10, abs=1.01)
+
+
+@virtual_time
+async def test_blocked_server_reads_a_greeting_before_it_is_late() -> None:
+    """Fault row 9: who greeted while the server had no turn is let in, who did not is not."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualClockLoop)
+    async with besieged(limits=Limits(handshake_timeout=3)) as siege:
+        honest, silent = await siege.stranger(), await siege.stranger()
+        loop._virtual_time += 5
+        loop.call_later(0.01, honest.preamble)
+        loop.call_later(0.01, honest.hello)
+        assert (await honest.receive_frame())[0] == 2
+        await silent.expect_end()
 
 
 @virtual_time

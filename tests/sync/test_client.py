@@ -13,6 +13,7 @@ import pytest
 
 import framerpc
 import framerpc.sync
+from framerpc.testing import Network
 
 ADDRESS = "memory://sync"
 
@@ -24,6 +25,8 @@ class Desk:
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.cancelled = threading.Event()
+        self.let_go = threading.Event()
+        self.paid = 0
         self.client: framerpc.sync.SyncClient | None = None
 
     @framerpc.method
@@ -42,6 +45,13 @@ class Desk:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    @framerpc.method(once=True)
+    def pay(self) -> int:
+        self.entered.set()
+        self.paid += 1
+        self.let_go.wait(10)
+        return self.paid
 
     @framerpc.method
     async def total(self, numbers: AsyncIterator[int]) -> int:
@@ -244,3 +254,19 @@ def test_failed_start_leaves_no_thread() -> None:
     with pytest.raises(framerpc.ConfigurationError), framerpc.sync.serve(framerpc.Server(), "bad"):
         pass
     assert threading.active_count() == before
+
+
+def test_once_call_survives_its_connection(desk: Desk) -> None:
+    """The stub of a blocking client sends it again; it has run once."""
+    with (
+        Network() as network,
+        framerpc.sync.serve(framerpc.Server(desk), ADDRESS),
+        framerpc.sync.connect(ADDRESS, timeout=10) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        waiting = pool.submit(client.stub(Desk).pay)
+        assert desk.entered.wait(10)
+        network.cut()
+        desk.let_go.set()
+        assert waiting.result(10) == 1
+    assert desk.paid == 1

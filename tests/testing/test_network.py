@@ -168,6 +168,23 @@ async def test_half_open_loses_one_direction() -> None:
 
 
 @virtual_time
+async def test_frozen_ends_read_when_they_thaw() -> None:
+    """Nothing is read in either direction, and everything after healing."""
+    with Network() as network:
+        room = Room()
+        transport, client = await room.client()
+        network.freeze()
+        transport.write(b"question")
+        room.answer(b"answer")
+        await asyncio.sleep(60)
+        assert room.servers[0].calls == client.calls == ["made"]
+        network.heal()
+        await room.servers[0].until_received(8)
+        await client.until_received(6)
+        assert (room.servers[0].received, client.received) == (b"question", b"answer")
+
+
+@virtual_time
 async def test_dropping_fills_the_writers_buffer() -> None:
     """What does not arrive counts as not consumed, so that the writer pauses."""
     with Network() as network:
