@@ -99,7 +99,7 @@ class Broker:
 
     async def open(self) -> None:
         """Open the store; see `Store.open`."""
-        await self._store.open(self.deliver)
+        await self._store.open(self.deliver, self._now())
 
     async def close(self, error: CallError | None = None) -> None:
         """End all subscriptions, and the store.

@@ -50,6 +50,9 @@ class Catalogue(Generic[T]):
     def __len__(self) -> int:
         return len(self._topics)
 
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics
+
     def __iter__(self) -> Iterator[str]:
         """Yield the topics, the one that was silent for the longest first."""
         return iter(self._topics)

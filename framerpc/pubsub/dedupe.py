@@ -102,12 +102,22 @@ class Dedupe:
 
     def note(self, message: Message, receipt: Published, now: float) -> None:
         """Remember the key of a message that was published."""
-        if message.key is None:
-            return
+        if message.key is not None:
+            self.put((message.topic, message.key), digest(message), receipt, now)
+
+    def put(self, name: tuple[str, str], known: bytes, receipt: Published, now: float) -> None:
+        """Remember the key of a message of which only the digest is known.
+
+        Args:
+            name: Topic and key.
+            known: Digest of the message.
+            receipt: What its publisher was told.
+            now: When that was.
+        """
         if len(self._entries) >= self._limit:
             self._entries.popitem(last=False)
             self.forgotten += 1
-        self._entries[message.topic, message.key] = _Entry(digest(message), receipt, now)
+        self._entries[name] = _Entry(known, receipt, now)
 
     def _expire(self, now: float) -> None:
         while self._entries:

@@ -36,13 +36,16 @@ class Usage:
     Attributes:
         messages: Messages.
         size: Bytes that they cost.
+        removed: Topic and offset of each message that left a window, for who keeps a copy of
+            them and takes them out of this list; None if nobody does.
     """
 
-    __slots__ = ("messages", "size")
+    __slots__ = ("messages", "removed", "size")
 
     def __init__(self) -> None:
         self.messages = 0
         self.size = 0
+        self.removed: list[tuple[str, int]] | None = None
 
 
 def judge(since: Position, top: Position, floor: int) -> Found:
@@ -71,31 +74,33 @@ class Window:
 
     Attributes:
         epoch: As given.
+        policy: That of the last message.
         top: Offset of the newest message that it was given; 0 at first.
         floor: Highest offset trimmed; 0 if none was.
+        floor_stamp: The latest stamp trimmed.
         size: Bytes that its messages cost.
     """
 
     __slots__ = (
         "_by_key",
-        "_floor_stamp",
         "_kept",
-        "_policy",
         "_usage",
         "epoch",
         "floor",
+        "floor_stamp",
+        "policy",
         "size",
         "top",
     )
 
     def __init__(self, epoch: str, policy: TopicPolicy, usage: Usage) -> None:
         self.epoch = epoch
-        self._policy = policy
+        self.policy = policy
         self._usage = usage
         self.top = 0
         self.floor = 0
         self.size = 0
-        self._floor_stamp = 0.0  # the latest stamp that was trimmed
+        self.floor_stamp = 0.0
         # Offset -> message, and when it came.
         self._kept: OrderedDict[int, tuple[Publication, float]] = OrderedDict()
         self._by_key: dict[str, int] = {}  # conflation key -> offset, where only the latest count
@@ -113,30 +118,37 @@ class Window:
 
     def append(self, message: Message, now: float) -> Publication:
         """Add a message, trim what it pushes out, and return it with its position."""
-        policy = self._policy
-        self.top += 1
+        self.policy = message.policy
         made = Publication(
             message.topic,
             message.data,
             epoch=self.epoch,
-            offset=self.top,
+            offset=self.top + 1,
             stamp=message.stamp,
             conflate=message.conflate,
         )
-        if policy.latest:
-            if replaced := self._by_key.pop(message.conflate, 0):
-                self._count(self._kept.pop(replaced)[0], -1)
-            self._by_key[message.conflate] = self.top
-        self._kept[self.top] = (made, now)
-        self._count(made, 1)
-        while len(self._kept) > policy.history or self.size > policy.history_bytes:
-            self.trim()
+        self.add(made, now)
         self.expire(now)
         return made
 
+    def add(self, made: Publication, now: float) -> None:
+        """Add a message that has its position, above all others; trim what it pushes out."""
+        policy = self.policy
+        self.top = made.offset
+        if policy.latest:
+            if replaced := self._by_key.pop(made.conflate, 0):
+                self._leave(self._kept.pop(replaced)[0])
+            self._by_key[made.conflate] = made.offset
+        self._kept[made.offset] = (made, now)
+        self.size += made.size
+        self._usage.size += made.size
+        self._usage.messages += 1
+        while len(self._kept) > policy.history or self.size > policy.history_bytes:
+            self.trim()
+
     def expire(self, now: float) -> None:
         """Trim what is older than the policy allows."""
-        ttl = self._policy.ttl
+        ttl = self.policy.ttl
         if ttl is not None:
             while self._kept and now - self._oldest()[1] >= ttl:
                 self.trim()
@@ -148,13 +160,16 @@ class Window:
         if self._by_key.get(oldest.conflate) == oldest.offset:
             del self._by_key[oldest.conflate]
         self.floor = oldest.offset
-        self._floor_stamp = max(self._floor_stamp, oldest.stamp)
-        self._count(oldest, -1)
+        self.floor_stamp = max(self.floor_stamp, oldest.stamp)
+        self._leave(oldest)
 
-    def _count(self, made: Publication, change: int) -> None:
-        self.size += change * made.size
-        self._usage.size += change * made.size
-        self._usage.messages += change
+    def _leave(self, made: Publication) -> None:
+        usage = self._usage
+        self.size -= made.size
+        usage.size -= made.size
+        usage.messages -= 1
+        if usage.removed is not None:
+            usage.removed.append((made.topic, made.offset))
 
     def _oldest(self) -> tuple[Publication, float]:
         return self._kept[next(iter(self._kept))]
@@ -180,7 +195,7 @@ class Window:
     def _find_stamp(self, stamp: float) -> Found:
         """Begin with the first message of that time, if none of that time was trimmed."""
         top = self.position
-        if self.floor and self._floor_stamp >= stamp:
+        if self.floor and self.floor_stamp >= stamp:
             return Found(top, top, recovered=False)
         first = next((p.offset for p, _ in self._kept.values() if p.stamp >= stamp), self.top + 1)
         return Found(Position(self.epoch, first - 1), top, recovered=True)

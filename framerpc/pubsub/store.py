@@ -155,8 +155,8 @@ class History(NamedTuple):
 class Store(Protocol):
     """Keeps the histories of topics; see the module for what it promises."""
 
-    async def open(self, deliver: Deliver) -> None:
-        """Begin; called once, before anything else.
+    async def open(self, deliver: Deliver, now: float) -> None:
+        """Begin to deliver; called once, before anything else.
 
         Raises:
             StoreCorrupt: What is there is damaged or not a store.

@@ -1,0 +1,337 @@
+"""The store in a file: what was acknowledged is there after a crash, with the same positions.
+
+All that is kept is in memory as well, in the very structures of the memory store, so reading a
+history touches no disk and answers as that one does. The file is its journal: a publish is placed,
+written and committed by the one thread, and only then kept, delivered and acknowledged. All that
+is published while a commit is under way goes into the next one, so that many publishes cost
+one flush.
+
+Time passes for a message while the store is open: its age stands still while it is not.
+
+Topics without history are not written, nor are their idempotency keys.
+
+Spec: protocol.md, "Positions and history".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from framerpc.backplane.memory import nobody, unkept
+from framerpc.backplane.shelf import Shelf
+from framerpc.backplane.sqlite_file import Batch, KeyRow, MessageRow, SqliteFile
+from framerpc.backplane.sqlite_rows import load, topic_row
+from framerpc.config import MIB, TopicLimits
+from framerpc.errors import CallError, ResourceExhausted
+from framerpc.pubsub.dedupe import digest
+from framerpc.pubsub.events import MESSAGE_COST, Published
+from framerpc.pubsub.positions import Position
+from framerpc.pubsub.store import StoreError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from framerpc.config import TopicPolicy
+    from framerpc.pubsub.store import Deliver, Found, Message, Page, Since, Topics
+
+__all__ = ["SqliteStore"]
+
+_BATCH: Final = 1000
+"""Messages of one transaction: beyond it, more of them make a flush no cheaper."""
+
+
+class _Waiting(NamedTuple):
+    """A publish that is not kept yet.
+
+    Attributes:
+        message: What is published.
+        at: When, in the time of the store.
+        done: Gets the receipt.
+        size: Bytes that it costs while it waits.
+    """
+
+    message: Message
+    at: float
+    done: asyncio.Future[Published]
+    size: int
+
+
+class SqliteStore:
+    """Histories in a file; a `Store`.
+
+    Args:
+        path: The file. It is made if it is not there; its folder must be. One process at a
+            time can use it.
+        limits: What it may keep.
+        max_bytes: Size that the file may grow to, its journal not counted; None for no limit.
+            Beyond it: `StoreFull`.
+        max_waiting: Publishes that may wait for the disk. Beyond it: `ResourceExhausted`.
+        max_waiting_bytes: The same in bytes, each counted with 64 bytes on top.
+
+    Attributes:
+        commits: Transactions committed so far.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        limits: TopicLimits | None = None,
+        *,
+        max_bytes: int | None = None,
+        max_waiting: int = 10_000,
+        max_waiting_bytes: int = 64 * MIB,
+    ) -> None:
+        self.commits = 0
+        self._path = Path(path)
+        self._limits = limits or TopicLimits()
+        self._max_bytes = max_bytes
+        self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
+        self._shelf = Shelf(self._limits, "closed")
+        self._file: SqliteFile | None = None
+        self._deliver: Deliver = nobody
+        self._thread: ThreadPoolExecutor | None = None
+        self._clock = 0.0  # the time of the store when that of the loop was 0
+        self._now = 0.0  # the time of the store, when it was last told
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._idle = asyncio.Event()  # no commit is under way, and none is needed
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        state = "open" if self._file else "closed"
+        return f"<SqliteStore {self._path} {state} waiting={len(self._waiting)} {self._shelf!r}>"
+
+    def statistics(self) -> dict[str, int]:
+        """Return what is kept, what left before its time, and what waits for the disk."""
+        return self._shelf.statistics() | {
+            "waiting": len(self._waiting),
+            "waiting_bytes": self._waiting_bytes,
+            "commits": self.commits,
+        }
+
+    # -------------------------------------------------------- opening, closing
+
+    async def open(self, deliver: Deliver, now: float) -> None:
+        """Open the file and read all of it; see `Store.open`. Cancelling it leaves it closed."""
+        self._thread = ThreadPoolExecutor(1, "framerpc-sqlite")
+        loop = asyncio.get_running_loop()
+        try:
+            self._file, self._shelf, clock = await loop.run_in_executor(self._thread, self._load)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
+        self._clock, self._now = clock - now, clock
+        self._deliver = deliver
+
+    def _load(self) -> tuple[SqliteFile, Shelf, float]:
+        file = SqliteFile(self._path, secrets.token_hex(6), self._max_bytes)
+        try:
+            contents = file.contents()
+            return file, load(contents, self._limits), contents.clock
+        except BaseException:
+            file.close()
+            raise
+
+    async def close(self) -> None:
+        """Write what waits, close the file, and end the thread; see `Store.close`.
+
+        Cancelling it leaves the closing to the thread.
+        """
+        file, self._file = self._file, None  # from now on nothing is taken
+        if file is None or self._thread is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await self._idle.wait()
+            last = self._batch(())
+            await loop.run_in_executor(self._thread, _write_and_close, file, last)
+        finally:
+            self._thread.shutdown(wait=self._idle.is_set())
+
+    # ------------------------------------------------------------- publishing
+
+    async def append(self, message: Message, now: float) -> Published:
+        """Keep and deliver a message; see `Store.append`."""
+        at = self._at(now)
+        keys = self._shelf.keys
+        if message.key is not None and (done := keys.find(message, at)):
+            return done
+        if message.policy.history:
+            return await self._enqueue(message, at)
+        receipt = Published(None, None, self._deliver(unkept(message)), duplicate=False)
+        keys.note(message, receipt, at)
+        return receipt
+
+    def _enqueue(self, message: Message, at: float) -> asyncio.Future[Published]:
+        """Let a message wait for the next commit."""
+        if self._file is None:
+            raise StoreError(f"the store in {self._path} is not open")
+        size = MESSAGE_COST + len(message.topic) + len(message.data)
+        if (
+            len(self._waiting) >= self._max_waiting
+            or self._waiting_bytes + size > self._max_waiting_bytes
+        ):
+            raise ResourceExhausted(
+                f"{len(self._waiting)} publishes of {self._waiting_bytes} bytes wait for the disk "
+                "(SqliteStore max_waiting, max_waiting_bytes)"
+            )
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Published] = loop.create_future()
+        self._waiting.append(_Waiting(message, at, done, size))
+        self._waiting_bytes += size
+        if self._idle.is_set():
+            self._idle.clear()
+            loop.call_soon(self._commit, self._file)  # with all that this wake-up publishes
+        return done
+
+    def _commit(self, file: SqliteFile) -> None:
+        """Write what waits, if there is anything."""
+        placed = self._place()
+        if not placed:
+            self._idle.set()
+            return
+        batch = self._batch(placed)
+        written = asyncio.get_running_loop().run_in_executor(self._thread, file.write, batch)
+        written.add_done_callback(partial(self._committed, file, placed, batch))
+
+    def _place(self) -> list[tuple[_Waiting, Position]]:
+        """Give messages that wait the positions that they are going to have."""
+        shelf = self._shelf
+        placed: list[tuple[_Waiting, Position]] = []
+        new: Counter[str] = Counter()
+        again: list[_Waiting] = []
+        used: set[tuple[str, str]] = set()
+        while self._waiting and len(placed) < _BATCH:
+            each = self._waiting.popleft()
+            message = each.message
+            if message.key is not None and (message.topic, message.key) in used:
+                again.append(each)  # its receipt is that of the other one, once that is written
+                continue
+            self._waiting_bytes -= each.size
+            try:
+                receipt = shelf.keys.find(message, each.at)
+                window = shelf.place(message, each.at)
+            except CallError as exc:
+                if not each.done.done():
+                    each.done.set_exception(exc)
+                continue
+            if receipt is not None:
+                _answer(each, receipt)
+                continue
+            if message.key is not None:
+                used.add((message.topic, message.key))
+            new[message.topic] += 1
+            shelf.held.add(message.topic)
+            placed.append((each, Position(window.epoch, window.top + new[message.topic])))
+        self._waiting.extendleft(reversed(again))
+        return placed
+
+    def _batch(self, placed: Sequence[tuple[_Waiting, Position]]) -> Batch:
+        """Return what a transaction has to write: new messages, and what left meanwhile."""
+        shelf = self._shelf
+        removed, shelf.usage.removed = shelf.usage.removed or [], []
+        forgotten, shelf.forgotten = shelf.forgotten or [], []
+        changed = dict.fromkeys(topic for topic, _ in removed if topic in shelf.topics)
+        rows = {topic: topic_row(topic, shelf) for topic in changed}
+        for each, position in placed:
+            rows[each.message.topic] = topic_row(each.message.topic, shelf, each.message, position)
+        return Batch(
+            generation=shelf.topics.generation,
+            clock=self._now,
+            topics=list(rows.values()),
+            messages=[
+                MessageRow(m.topic, position.offset, each.at, m.stamp, m.conflate, m.data)
+                for each, position in placed
+                for m in (each.message,)
+            ],
+            keys=[
+                KeyRow(m.topic, m.key, digest(m), *position, each.at)
+                for each, position in placed
+                for m in (each.message,)
+                if m.key is not None
+            ],
+            removed=removed,
+            forgotten=forgotten,
+            keys_before=self._now - self._limits.key_ttl,
+            most_keys=self._limits.max_keys,
+        )
+
+    def _committed(
+        self,
+        file: SqliteFile,
+        placed: list[tuple[_Waiting, Position]],
+        batch: Batch,
+        written: asyncio.Future[None],
+    ) -> None:
+        """Deliver and acknowledge what was written, or say why it was not; then go on."""
+        shelf = self._shelf
+        shelf.held.clear()
+        error = _error_of(written)
+        if error is None:
+            self.commits += 1
+            for each, position in placed:
+                self._keep(each, position)
+        else:
+            shelf.usage.removed = [*batch.removed, *(shelf.usage.removed or ())]
+            shelf.forgotten = [*batch.forgotten, *(shelf.forgotten or ())]
+            for each, _ in placed:
+                if not each.done.done():
+                    each.done.set_exception(error)
+        self._commit(file)
+
+    def _keep(self, each: _Waiting, position: Position) -> None:
+        made = self._shelf.keep(each.message, each.at)
+        assert (made.epoch, made.offset) == position, "the file says another position"
+        receipt = Published(made.offset, position, self._deliver(made), duplicate=False)
+        self._shelf.keys.note(each.message, receipt, each.at)
+        _answer(each, receipt)
+
+    def _at(self, now: float) -> float:
+        """Return the time of the store; it never goes back, not over a crash either."""
+        self._now = max(self._now, self._clock + now)
+        return self._now
+
+    # ---------------------------------------------------------------- reading
+
+    async def find(self, topic: str, since: Since, policy: TopicPolicy, now: float) -> Found:
+        """Say what a topic has for a reader; see `Store.find`."""
+        del policy  # that of the last publish holds
+        return self._shelf.find(topic, since, self._at(now))
+
+    async def topics(self, pattern: str, limit: int) -> Topics:
+        """Return the topics that match; see `Store.topics`."""
+        return self._shelf.topics.find(pattern, limit)
+
+    async def read(
+        self, topic: str, after: Position, upto: int, policy: TopicPolicy, now: float
+    ) -> Page:
+        """Return a page of messages; see `Store.read`."""
+        del policy
+        return self._shelf.read(topic, after, upto, self._at(now))
+
+
+def _answer(each: _Waiting, receipt: Published) -> None:
+    if not each.done.done():  # nobody may be waiting any more
+        each.done.set_result(receipt)
+
+
+def _error_of(written: asyncio.Future[None]) -> BaseException | None:
+    """Return why something was not written, or None."""
+    if written.cancelled():
+        return StoreError("the event loop ended before this was written")
+    return written.exception()
+
+
+def _write_and_close(file: SqliteFile, batch: Batch) -> None:
+    try:
+        file.write(batch)
+    finally:
+        file.close()
