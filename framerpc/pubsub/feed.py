@@ -153,11 +153,6 @@ class Feed:
         return f"<Feed {self.pattern} {self.state.value} {self._queue!r}>"
 
     @property
-    def ready(self) -> bool:
-        """Whether the next message would be written at once, as far as is known."""
-        return self._flowing
-
-    @property
     def waiting(self) -> int:
         """Bytes that wait."""
         return self._queue.size
@@ -177,16 +172,22 @@ class Feed:
             self._flowing = False
         self._hold(publication)
 
+    def take(self, publication: Publication) -> bool:
+        """Take a message only if it can be written at once; return whether it was."""
+        self._flowing = self._flowing and self._write(publication)
+        return self._flowing
+
     def _hold(self, publication: Publication) -> None:
         if self.state is FeedState.ENDED or self._is_past(publication):
             return
         if not self._queue.push(publication):
-            self.end(
-                ResourceExhausted(
-                    f"slow consumer: more than {self._queue.limit} bytes wait for the subscription "
-                    f"to {self.pattern!r}; subscribe again from the last position"
-                )
-            )
+            self._queue.dropped += 1
+            self._give_up(f"more than {self._queue.limit} bytes wait for {self.pattern!r}")
+
+    def _give_up(self, why: str) -> None:
+        """End the subscription because it is too slow; what waits is left out."""
+        self._queue.dropped += len(self._queue.clear())
+        self.end(ResourceExhausted(f"slow consumer: {why}; subscribe again from your position"))
 
     def _is_past(self, publication: Publication) -> bool:
         """Return whether a message lies before the beginning, or is read from the store."""
@@ -214,12 +215,7 @@ class Feed:
         topic, after, upto = self._segments.popleft()
         if page.lost:
             if self._queue.overflow is Overflow.DISCONNECT:
-                self.end(
-                    ResourceExhausted(
-                        f"slow consumer: {page.lost} messages of {topic!r} left its history before "
-                        "they were read; subscribe again"
-                    )
-                )
+                self._give_up(f"{page.lost} messages of {topic!r} left its history unread")
                 return
             self._queue.dropped += page.lost
             self._page.append(Gap(page.lost, {topic: page.lost}))

@@ -1,8 +1,9 @@
 """Queue groups: subscriptions that share the messages of a pattern, each goes to one of them.
 
-Members take turns. One that cannot take a message now is skipped while another one can; when
-none can, the message waits where the fewest bytes wait. What waited for a member that leaves goes
-to the others. What was written to it already is its own: a group promises no more than that.
+Members take turns. One that cannot take a message now is skipped if another one can; if none
+can, the message waits where the fewest bytes wait. What waited for a member that leaves goes
+to the others, unless it leaves because it was too slow: then it is lost, and counted. What
+was written to a member is its own. A group promises no more than that.
 
 Spec: protocol.md, "Positions and history".
 """
@@ -22,7 +23,7 @@ class Group:
     """The members of one group; takes messages as if it was one feed.
 
     Attributes:
-        members: Its members; the next one to ask first is at `_turn`.
+        members: Its members, in the order of joining.
     """
 
     __slots__ = ("_turn", "members")
@@ -55,14 +56,12 @@ class Group:
 
     def offer(self, publication: Publication) -> None:
         """Give a message to one member; never waits, never raises."""
-        self._next().offer(publication)
-
-    def _next(self) -> Feed:
         members, count = self.members, len(self.members)
         for step in range(count):
             place = (self._turn + step) % count
-            if members[place].ready:
+            # Taking may end a member, and so make the list shorter.
+            if place < len(members) and members[place].take(publication):
                 self._turn = place + 1
-                return members[place]
-        self._turn += 1
-        return min(members, key=lambda member: member.waiting)
+                return
+        if members:
+            min(members, key=lambda member: member.waiting).offer(publication)

@@ -73,8 +73,8 @@ class Queue:
     def __init__(self, limit: int, overflow: Overflow) -> None:
         self.limit = limit
         self.overflow = overflow
-        # Ordered, and quick at both ends and in the middle. Keys: a running number, or for
-        # LATEST what a message replaces.
+        # Ordered, and quick at both ends and in the middle. Keys: a running number, for LATEST
+        # what a message replaces, and `Check` for the one of these.
         self._events: OrderedDict[object, Publication | _Dropped | Check] = OrderedDict()
         self._number = 0
         self._head = _Dropped()  # what is missing before the first of them
@@ -104,20 +104,15 @@ class Queue:
 
     def push_check(self, check: Check) -> None:
         """Add a word about positions, behind what waits; one that waits already gives way."""
-        for key, event in reversed(self._events.items()):
-            if isinstance(event, Check):
-                del self._events[key]
-                break
-            if not isinstance(event, _Dropped):
-                break
-        self._append(check, 0)
+        self._events.pop(Check, None)
+        self._events[Check] = check
 
     def lost(self, topic: str, count: int) -> None:
         """Note that messages before all that waits are missing."""
         self._head.add(topic, count)
         self.dropped += count
 
-    def _append(self, event: Publication | _Dropped | Check, size: int) -> None:
+    def _append(self, event: Publication | _Dropped, size: int) -> None:
         self._number += 1
         key: object = self._number
         if self.overflow is Overflow.LATEST and isinstance(event, Publication):
