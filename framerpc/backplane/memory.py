@@ -48,8 +48,9 @@ class MemoryStore:
         del now
         self._deliver = deliver
 
-    async def close(self) -> None:
+    async def close(self, now: float) -> None:
         """End; nothing is kept beyond the process."""
+        del now
 
     async def append(self, message: Message, now: float) -> Published:
         """Keep and deliver a message; see `Store.append`."""

@@ -61,7 +61,7 @@ class Shelf:
         self.held: set[str] = set()
         self.forgotten: list[str] | None = None
         self._round: OrderedDict[str, None] = OrderedDict()  # the topic to look after next is first
-        self._empty: set[str] = set()  # those found without messages: the first to be forgotten
+        self._empty: dict[str, None] = {}  # those found without messages: the first to be forgotten
 
     def __repr__(self) -> str:
         return (
@@ -137,7 +137,7 @@ class Shelf:
         assert window is not None
         window.expire(now)
         if not window:
-            self._empty.add(topic)
+            self._empty[topic] = None
 
     def _make_room(self, now: float) -> None:
         """Forget a topic without messages if there is no room for another topic."""
@@ -145,7 +145,7 @@ class Shelf:
             for _ in range(min(_LOOKS, len(self._round))):
                 self._look_after_one(now)
         while self.topics.full and self._empty:
-            topic = self._empty.pop()
+            topic, _ = self._empty.popitem()
             window = self.topics.get(topic)
             if window is not None and not window and topic not in self.held:
                 self.topics.forget(topic)

@@ -6,7 +6,8 @@ written and committed by the one thread, and only then kept, delivered and ackno
 is published while a commit is under way goes into the next one, so that many publishes cost
 one flush.
 
-Time passes for a message while the store is open: its age stands still while it is not.
+Time passes for a message while the store is open: its age stands still while it is not. A
+crash takes back the time since the last commit.
 
 Topics without history are not written, nor are their idempotency keys.
 
@@ -95,7 +96,8 @@ class SqliteStore:
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
         self._shelf = Shelf(self._limits, "closed")
-        self._file: SqliteFile | None = None
+        self._file: SqliteFile | None = None  # None unless it is open
+        self._loaded: SqliteFile | None = None  # for the thread only
         self._deliver: Deliver = nobody
         self._thread: ThreadPoolExecutor | None = None
         self._clock = 0.0  # the time of the store when that of the loop was 0
@@ -124,10 +126,15 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, "framerpc-sqlite")
         loop = asyncio.get_running_loop()
         try:
-            self._file, self._shelf, clock = await loop.run_in_executor(self._thread, self._load)
+            contents = await loop.run_in_executor(self._thread, self._load)
+        except CallError:
+            self._thread.shutdown()
+            raise
         except BaseException:
+            self._thread.submit(self._unload)  # behind the loading, which cannot be stopped
             self._thread.shutdown(wait=False)
             raise
+        self._file, self._shelf, clock = contents
         self._clock, self._now = clock - now, clock
         self._deliver = deliver
 
@@ -135,25 +142,35 @@ class SqliteStore:
         file = SqliteFile(self._path, secrets.token_hex(6), self._max_bytes)
         try:
             contents = file.contents()
-            return file, load(contents, self._limits), contents.clock
+            shelf = load(contents, self._limits)
         except BaseException:
             file.close()
             raise
+        self._loaded = file
+        return file, shelf, contents.clock
 
-    async def close(self) -> None:
+    def _unload(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()
+
+    async def close(self, now: float) -> None:
         """Write what waits, close the file, and end the thread; see `Store.close`.
 
-        Cancelling it leaves the closing to the thread.
+        Cancelling it refuses what waits, and leaves the closing to the thread.
         """
         file, self._file = self._file, None  # from now on nothing is taken
         if file is None or self._thread is None:
             return
-        loop = asyncio.get_running_loop()
         try:
             await self._idle.wait()
+            self._at(now)
             last = self._batch(())
-            await loop.run_in_executor(self._thread, _write_and_close, file, last)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, file.write, last)
         finally:
+            while self._waiting:  # there is something only if this was cancelled
+                self._refuse(self._waiting.popleft(), StoreError("the store was closed"))
+            self._thread.submit(file.close)
             self._thread.shutdown(wait=self._idle.is_set())
 
     # ------------------------------------------------------------- publishing
@@ -220,11 +237,10 @@ class SqliteStore:
                 receipt = shelf.keys.find(message, each.at)
                 window = shelf.place(message, each.at)
             except CallError as exc:
-                if not each.done.done():
-                    each.done.set_exception(exc)
+                self._refuse(each, exc)
                 continue
             if receipt is not None:
-                _answer(each, receipt)
+                self._answer(each, receipt)
                 continue
             if message.key is not None:
                 used.add((message.topic, message.key))
@@ -283,8 +299,7 @@ class SqliteStore:
             shelf.usage.removed = [*batch.removed, *(shelf.usage.removed or ())]
             shelf.forgotten = [*batch.forgotten, *(shelf.forgotten or ())]
             for each, _ in placed:
-                if not each.done.done():
-                    each.done.set_exception(error)
+                self._refuse(each, error)
         self._commit(file)
 
     def _keep(self, each: _Waiting, position: Position) -> None:
@@ -292,7 +307,17 @@ class SqliteStore:
         assert (made.epoch, made.offset) == position, "the file says another position"
         receipt = Published(made.offset, position, self._deliver(made), duplicate=False)
         self._shelf.keys.note(each.message, receipt, each.at)
-        _answer(each, receipt)
+        self._answer(each, receipt)
+
+    @staticmethod
+    def _answer(each: _Waiting, receipt: Published) -> None:
+        if not each.done.done():  # nobody may be waiting any more
+            each.done.set_result(receipt)
+
+    @staticmethod
+    def _refuse(each: _Waiting, error: BaseException) -> None:
+        if not each.done.done():
+            each.done.set_exception(error)
 
     def _at(self, now: float) -> float:
         """Return the time of the store; it never goes back, not over a crash either."""
@@ -318,20 +343,8 @@ class SqliteStore:
         return self._shelf.read(topic, after, upto, self._at(now))
 
 
-def _answer(each: _Waiting, receipt: Published) -> None:
-    if not each.done.done():  # nobody may be waiting any more
-        each.done.set_result(receipt)
-
-
 def _error_of(written: asyncio.Future[None]) -> BaseException | None:
     """Return why something was not written, or None."""
     if written.cancelled():
         return StoreError("the event loop ended before this was written")
     return written.exception()
-
-
-def _write_and_close(file: SqliteFile, batch: Batch) -> None:
-    try:
-        file.write(batch)
-    finally:
-        file.close()

@@ -48,6 +48,9 @@ CREATE TABLE keys (
 CREATE INDEX keys_by_age ON keys (at);
 """
 
+_ROWS: Final = 256
+"""Rows read at a time."""
+
 # What SQLite calls it (the primary codes), and what it means here.
 _FULL: Final = {sqlite3.SQLITE_FULL}
 _CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -209,21 +212,30 @@ class SqliteFile:
             if len(meta) != 1:
                 raise StoreCorrupt(f"{self._path} is damaged: it does not say which store it is")
             topics = [TopicRow(*row) for row in execute("SELECT * FROM topics ORDER BY topic")]
-        messages = "SELECT topic, offset, at, stamp, conflate, data FROM messages ORDER BY number"
-        keys = "SELECT topic, key, digest, epoch, offset, at FROM keys ORDER BY number"
         ((instance, generation, clock),) = meta
         return Contents(
             instance,
             generation,
             clock,
             topics,
-            (MessageRow(*row) for row in self._rows(messages)),
-            (KeyRow(*row) for row in self._rows(keys)),
+            (MessageRow(*row) for row in self._rows("messages", MessageRow._fields)),
+            (KeyRow(*row) for row in self._rows("keys", KeyRow._fields)),
         )
 
-    def _rows(self, query: str) -> Iterator[tuple[Any, ...]]:
-        with self._errors("read"):
-            yield from self._base.execute(query)
+    def _rows(self, table: str, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+        """Yield the rows of a table in the order of writing, reading some at a time."""
+        query = (
+            f"SELECT number, {', '.join(columns)} FROM {table} "  # noqa: S608 - our names
+            f"WHERE number > ? ORDER BY number LIMIT {_ROWS}"
+        )
+        number = -1
+        while True:
+            with self._errors("read"):
+                rows = self._base.execute(query, (number,)).fetchall()
+            if not rows:
+                return
+            number = rows[-1][0]
+            yield from (row[1:] for row in rows)
 
     def write(self, batch: Batch) -> None:
         """Write a batch, whole or not at all; it is on the disk when this returns.

@@ -109,7 +109,7 @@ class Broker:
         """
         for feed in list(self._feeds):
             feed.end(error)
-        await self._store.close()
+        await self._store.close(self._now())
 
     # ------------------------------------------------------------- publishing
 

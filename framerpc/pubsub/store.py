@@ -164,7 +164,7 @@ class Store(Protocol):
         """
         ...
 
-    async def close(self) -> None:
+    async def close(self, now: float) -> None:
         """End; whoever waits is answered first. May be called again."""
         ...
 
