@@ -18,50 +18,31 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from framerpc.backplane.memory import nobody, unkept
 from framerpc.backplane.shelf import Shelf
-from framerpc.backplane.sqlite_file import Batch, KeyRow, MessageRow, SqliteFile
-from framerpc.backplane.sqlite_rows import load, topic_row
+from framerpc.backplane.sqlite_batch import Waiting, batch_of, place
+from framerpc.backplane.sqlite_file import Batch, SqliteFile
+from framerpc.backplane.sqlite_rows import load
 from framerpc.config import MIB, TopicLimits
 from framerpc.errors import CallError, ResourceExhausted
-from framerpc.pubsub.dedupe import digest
 from framerpc.pubsub.events import MESSAGE_COST, Published
-from framerpc.pubsub.positions import Position
 from framerpc.pubsub.store import StoreError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
 
+    from framerpc.backplane.sqlite_batch import Placed
     from framerpc.config import TopicPolicy
+    from framerpc.pubsub.positions import Position
     from framerpc.pubsub.store import Deliver, Found, Message, Page, Since, Topics
 
 __all__ = ["SqliteStore"]
-
-_BATCH: Final = 1000
-"""Messages of one transaction: beyond it, more of them make a flush no cheaper."""
-
-
-class _Waiting(NamedTuple):
-    """A publish that is not kept yet.
-
-    Attributes:
-        message: What is published.
-        at: When, in the time of the store.
-        done: Gets the receipt.
-        size: Bytes that it costs while it waits.
-    """
-
-    message: Message
-    at: float
-    done: asyncio.Future[Published]
-    size: int
 
 
 class SqliteStore:
@@ -102,7 +83,7 @@ class SqliteStore:
         self._thread: ThreadPoolExecutor | None = None
         self._clock = 0.0  # the time of the store when that of the loop was 0
         self._now = 0.0  # the time of the store, when it was last told
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
         self._idle = asyncio.Event()  # no commit is under way, and none is needed
         self._idle.set()
@@ -161,17 +142,22 @@ class SqliteStore:
         file, self._file = self._file, None  # from now on nothing is taken
         if file is None or self._thread is None:
             return
+        loop = asyncio.get_running_loop()
         try:
             await self._idle.wait()
             self._at(now)
-            last = self._batch(())
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, file.write, last)
-        finally:
-            while self._waiting:  # there is something only if this was cancelled
-                self._refuse(self._waiting.popleft(), StoreError("the store was closed"))
+            last = batch_of((), self._shelf, self._limits, self._now)
+            await loop.run_in_executor(self._thread, _write_and_close, file, last)
+        except CallError:
+            self._thread.shutdown()
+            raise
+        except BaseException:
+            while self._waiting:
+                self._answer(self._waiting.popleft(), StoreError("the store was closed"))
             self._thread.submit(file.close)
-            self._thread.shutdown(wait=self._idle.is_set())
+            self._thread.shutdown(wait=False)
+            raise
+        self._thread.shutdown()  # it has nothing to do any more, so this does not wait
 
     # ------------------------------------------------------------- publishing
 
@@ -202,7 +188,7 @@ class SqliteStore:
             )
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Published] = loop.create_future()
-        self._waiting.append(_Waiting(message, at, done, size))
+        self._waiting.append(Waiting(message, at, done, size))
         self._waiting_bytes += size
         if self._idle.is_set():
             self._idle.clear()
@@ -211,79 +197,20 @@ class SqliteStore:
 
     def _commit(self, file: SqliteFile) -> None:
         """Write what waits, if there is anything."""
-        placed = self._place()
+        placed, refused = place(self._waiting, self._shelf)
+        for each, result in refused:
+            self._answer(each, result)
         if not placed:
             self._idle.set()
             return
-        batch = self._batch(placed)
+        batch = batch_of(placed, self._shelf, self._limits, self._now)
         written = asyncio.get_running_loop().run_in_executor(self._thread, file.write, batch)
         written.add_done_callback(partial(self._committed, file, placed, batch))
-
-    def _place(self) -> list[tuple[_Waiting, Position]]:
-        """Give messages that wait the positions that they are going to have."""
-        shelf = self._shelf
-        placed: list[tuple[_Waiting, Position]] = []
-        new: Counter[str] = Counter()
-        again: list[_Waiting] = []
-        used: set[tuple[str, str]] = set()
-        while self._waiting and len(placed) < _BATCH:
-            each = self._waiting.popleft()
-            message = each.message
-            if message.key is not None and (message.topic, message.key) in used:
-                again.append(each)  # its receipt is that of the other one, once that is written
-                continue
-            self._waiting_bytes -= each.size
-            try:
-                receipt = shelf.keys.find(message, each.at)
-                window = shelf.place(message, each.at)
-            except CallError as exc:
-                self._refuse(each, exc)
-                continue
-            if receipt is not None:
-                self._answer(each, receipt)
-                continue
-            if message.key is not None:
-                used.add((message.topic, message.key))
-            new[message.topic] += 1
-            shelf.held.add(message.topic)
-            placed.append((each, Position(window.epoch, window.top + new[message.topic])))
-        self._waiting.extendleft(reversed(again))
-        return placed
-
-    def _batch(self, placed: Sequence[tuple[_Waiting, Position]]) -> Batch:
-        """Return what a transaction has to write: new messages, and what left meanwhile."""
-        shelf = self._shelf
-        removed, shelf.usage.removed = shelf.usage.removed or [], []
-        forgotten, shelf.forgotten = shelf.forgotten or [], []
-        changed = dict.fromkeys(topic for topic, _ in removed if topic in shelf.topics)
-        rows = {topic: topic_row(topic, shelf) for topic in changed}
-        for each, position in placed:
-            rows[each.message.topic] = topic_row(each.message.topic, shelf, each.message, position)
-        return Batch(
-            generation=shelf.topics.generation,
-            clock=self._now,
-            topics=list(rows.values()),
-            messages=[
-                MessageRow(m.topic, position.offset, each.at, m.stamp, m.conflate, m.data)
-                for each, position in placed
-                for m in (each.message,)
-            ],
-            keys=[
-                KeyRow(m.topic, m.key, digest(m), *position, each.at)
-                for each, position in placed
-                for m in (each.message,)
-                if m.key is not None
-            ],
-            removed=removed,
-            forgotten=forgotten,
-            keys_before=self._now - self._limits.key_ttl,
-            most_keys=self._limits.max_keys,
-        )
 
     def _committed(
         self,
         file: SqliteFile,
-        placed: list[tuple[_Waiting, Position]],
+        placed: list[Placed],
         batch: Batch,
         written: asyncio.Future[None],
     ) -> None:
@@ -291,33 +218,34 @@ class SqliteStore:
         shelf = self._shelf
         shelf.held.clear()
         error = _error_of(written)
-        if error is None:
-            self.commits += 1
-            for each, position in placed:
-                self._keep(each, position)
-        else:
-            shelf.usage.removed = [*batch.removed, *(shelf.usage.removed or ())]
-            shelf.forgotten = [*batch.forgotten, *(shelf.forgotten or ())]
-            for each, _ in placed:
-                self._refuse(each, error)
-        self._commit(file)
+        try:
+            if error is None:
+                self.commits += 1
+                for each, position in placed:
+                    self._keep(each, position)
+            else:
+                shelf.usage.removed = [*batch.removed, *(shelf.usage.removed or ())]
+                shelf.forgotten = [*batch.forgotten, *(shelf.forgotten or ())]
+                for each, _ in placed:
+                    self._answer(each, error)
+        finally:
+            self._commit(file)  # whatever went wrong with one, others wait
 
-    def _keep(self, each: _Waiting, position: Position) -> None:
+    def _keep(self, each: Waiting, position: Position) -> None:
         made = self._shelf.keep(each.message, each.at)
         assert (made.epoch, made.offset) == position, "the file says another position"
         receipt = Published(made.offset, position, self._deliver(made), duplicate=False)
         self._shelf.keys.note(each.message, receipt, each.at)
         self._answer(each, receipt)
 
-    @staticmethod
-    def _answer(each: _Waiting, receipt: Published) -> None:
-        if not each.done.done():  # nobody may be waiting any more
-            each.done.set_result(receipt)
-
-    @staticmethod
-    def _refuse(each: _Waiting, error: BaseException) -> None:
-        if not each.done.done():
-            each.done.set_exception(error)
+    def _answer(self, each: Waiting, result: Published | BaseException) -> None:
+        self._waiting_bytes -= each.size
+        if each.done.done():
+            return  # nobody waits any more
+        if isinstance(result, Published):
+            each.done.set_result(result)
+        else:
+            each.done.set_exception(result)
 
     def _at(self, now: float) -> float:
         """Return the time of the store; it never goes back, not over a crash either."""
@@ -348,3 +276,10 @@ def _error_of(written: asyncio.Future[None]) -> BaseException | None:
     if written.cancelled():
         return StoreError("the event loop ended before this was written")
     return written.exception()
+
+
+def _write_and_close(file: SqliteFile, batch: Batch) -> None:
+    try:
+        file.write(batch)
+    finally:
+        file.close()

@@ -13,6 +13,7 @@ Spec: protocol.md, "Positions and history".
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -232,8 +233,7 @@ class Broker:
         feed.start(begun.segments, begun.ends)
         return feed
 
-    @staticmethod
-    def _check_since(pattern: str, since: Since | Bookmark, group: str | None) -> None:
+    def _check_since(self, pattern: str, since: Since | Bookmark, group: str | None) -> None:
         if group is not None:
             check_key(group, "the name of a group")
             if since is not None:
@@ -242,6 +242,13 @@ class Broker:
             raise InvalidArgument("a position belongs to a topic: resume a pattern by bookmark")
         if isinstance(since, int) and (isinstance(since, bool) or since < 0):
             raise InvalidArgument(f"`since` must be 0 messages or more, got {since!r}")
+        if isinstance(since, float) and not math.isfinite(since):
+            raise InvalidArgument(f"`since` must be a time, got {since!r}")
+        if isinstance(since, Bookmark) and len(since.positions) > self.limits.max_positions:
+            raise InvalidArgument(
+                f"a bookmark has at most {self.limits.max_positions} topics "
+                f"(TopicLimits.max_positions), got {len(since.positions)}"
+            )
 
     def _check_room(self, owner: object) -> None:
         if len(self._feeds) >= self.limits.max_all_subscriptions:

@@ -96,7 +96,6 @@ class Feed:
 
     __slots__ = (
         "_draining",
-        "_ends",
         "_flowing",
         "_load",
         "_loading",
@@ -143,7 +142,6 @@ class Feed:
         self._load = load
         self._on_end = on_end
         self._flowing = False  # LIVE, nothing waits, and the last write went through
-        self._ends: Mapping[str, Position] = {}
         self._segments: deque[Segment] = deque()
         self._page: deque[Event] = deque()
         self._loading = False
@@ -178,7 +176,7 @@ class Feed:
         return self._flowing
 
     def _hold(self, publication: Publication) -> None:
-        if self.state is FeedState.ENDED or self._is_past(publication):
+        if self.state is FeedState.ENDED:
             return
         if not self._queue.push(publication):
             self._queue.dropped += 1
@@ -189,22 +187,14 @@ class Feed:
         self._queue.dropped += len(self._queue.clear())
         self.end(ResourceExhausted(f"slow consumer: {why}; subscribe again from your position"))
 
-    def _is_past(self, publication: Publication) -> bool:
-        """Return whether a message lies before the beginning, or is read from the store."""
-        end = self._ends.get(publication.topic) if self._ends else None
-        return (
-            end is not None and publication.epoch == end.epoch and publication.offset <= end.offset
-        )
-
     # ------------------------------------------------------------------ beginning
 
     def start(self, segments: list[Segment], ends: Mapping[str, Position]) -> None:
         """Begin with these parts of histories, then with what comes behind `ends`."""
         self._go(FeedState.REPLAYING)
         self._segments.extend(segments)
-        self._ends = ends
-        if self._ends:
-            self._queue.discard(self._is_past)
+        for topic, end in ends.items():
+            self._queue.discard(topic, end)
         self.resume()
 
     def loaded(self, page: Page) -> None:
@@ -242,7 +232,6 @@ class Feed:
             if event is None:
                 if self.state is FeedState.REPLAYING:
                     self._go(FeedState.LIVE)
-                    self._ends = {}
                 self._flowing = True
                 return
             if not self._write(event):

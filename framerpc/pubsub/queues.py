@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final
 from framerpc.pubsub.events import MESSAGE_COST, Check, Gap, Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from framerpc.pubsub.events import Event
+    from framerpc.pubsub.positions import Position
 
 __all__ = ["Overflow", "Queue"]
 
@@ -157,10 +156,14 @@ class Queue:
         elif isinstance(event, _Dropped):
             self.size -= MESSAGE_COST
 
-    def discard(self, unwanted: Callable[[Publication], bool]) -> None:
-        """Take away messages that the subscriber gets in another way; they are not missing."""
+    def discard(self, topic: str, end: Position) -> None:
+        """Take away the messages of a topic up to a position, which come in another way."""
         for key, event in list(self._events.items()):
-            if isinstance(event, Publication) and unwanted(event):
+            if (
+                isinstance(event, Publication)
+                and (event.topic, event.epoch) == (topic, end.epoch)
+                and event.offset <= end.offset
+            ):
                 del self._events[key]
                 self.size -= event.size
 

@@ -6,13 +6,13 @@ A store's test class names itself `Test…`, inherits `StoreSuite` and says how 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from framerpc.config import TopicLimits, TopicPolicy
+from framerpc.config import TopicPolicy
 from framerpc.errors import InvalidArgument, ResourceExhausted
 from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import MAX_EPOCH, Position

@@ -79,11 +79,12 @@ class Comparison(RuleBasedStateMachine):
         jobs = []
         for topic, data, key, conflate in batch:
             policy = POLICIES.of(topic)
-            # Keys of what is not kept are forgotten with the process, as documented.
-            key = key if policy.history else None
             stamp = bench.now // 1
             jobs.append(
-                bench.store.append(Message(topic, data, policy, key, conflate, stamp), bench.now)
+                bench.store.append(
+                    Message(topic, data, policy, key if policy.history else None, conflate, stamp),
+                    bench.now,
+                )
             )
         results = await asyncio.gather(*jobs, return_exceptions=True)
         return [each if isinstance(each, tuple) else type(each) for each in results]

@@ -134,11 +134,14 @@ async def test_a_subscriber_without_history_cannot_recover() -> None:
     assert (feed.recovered, feed.bases) == (False, {})
 
 
-@pytest.mark.parametrize("since", [-1, True, False])
+LARGE = Bookmark("i-0", {f"log.{number}": Position("i-0", 1) for number in range(1001)})
+
+
+@pytest.mark.parametrize("since", [-1, True, False, float("nan"), float("inf"), LARGE], ids=type)
 async def test_since_must_make_sense(since: Any) -> None:
-    """A number of messages is 0 or more."""
+    """A number of messages is 0 or more, a time is finite, a bookmark is bounded."""
     broker = await open_broker()
-    with pytest.raises(InvalidArgument, match="since"):
+    with pytest.raises(InvalidArgument, match=r"since|bookmark has at most"):
         await broker.subscribe("log.a", ListSink(), since=since)
 
 

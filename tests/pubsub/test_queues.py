@@ -144,9 +144,11 @@ def test_what_comes_in_another_way_is_not_missing() -> None:
     queue = Queue(10 * COST, Overflow.DISCONNECT)
     for n in (1, 2, 3):
         queue.push(made(n))
-    queue.discard(lambda each: each.offset <= 2)
-    assert (queue.size, queue.dropped) == (COST, 0)
-    assert seen(queue) == [3]
+        queue.push(made(n, topic="u"))
+    queue.discard("t", Position("e", 2))
+    queue.discard("u", Position("f", 2))
+    assert (queue.size, queue.dropped) == (4 * COST, 0)
+    assert seen(queue) == [1, 2, 3, 3]
 
 
 def test_clear_returns_what_waited() -> None:

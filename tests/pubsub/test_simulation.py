@@ -19,7 +19,7 @@ from framerpc.backplane.memory import MemoryStore
 from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import CallError
 from framerpc.pubsub.broker import Broker, run_at_once
-from framerpc.pubsub.events import Check, Event, Gap, Publication
+from framerpc.pubsub.events import Check, Event, Gap
 from framerpc.pubsub.feed import Feed, FeedState
 from framerpc.pubsub.positions import Bookmark, Step
 from framerpc.pubsub.queues import Overflow
@@ -255,18 +255,20 @@ class Simulation(RuleBasedStateMachine):
             run_at_once(self.loads.popleft())
         self.ended_feeds_say_why()
         for client in self.clients:
-            if client.feed is None:  # it was too slow for the window while it read
-                continue
-            assert client.feed.state is FeedState.LIVE
-            run_at_once(self.broker.check(client.feed))
-            while client.flight:
-                client.consume()
-            client.credit = 3
-            if client.overflow is Overflow.DISCONNECT:
-                for topic in TOPICS:
-                    if topic != "live" and matches(client.pattern, topic):
-                        count = len(client.read.get(topic, ()))
-                        assert client.first.get(topic, 0) + count == self.tops[topic]
+            if client.feed is not None:  # else it was too slow for the window while it read
+                self._is_up_to_date(client, client.feed)
+
+    def _is_up_to_date(self, client: Client, feed: Feed) -> None:
+        assert feed.state is FeedState.LIVE
+        run_at_once(self.broker.check(feed))
+        while client.flight:
+            client.consume()
+        client.credit = 3
+        if client.overflow is Overflow.DISCONNECT:
+            for topic in TOPICS:
+                if topic != "live" and matches(client.pattern, topic):
+                    count = len(client.read.get(topic, ()))
+                    assert client.first.get(topic, 0) + count == self.tops[topic]
 
 
 TestSimulation = Simulation.TestCase
