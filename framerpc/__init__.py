@@ -18,7 +18,7 @@ import logging as _logging
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, current_call
-from framerpc.config import Keepalive, Limits
+from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
 from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
 from framerpc.errors import (
@@ -47,14 +47,23 @@ from framerpc.errors import (
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:
-    from framerpc.client.client import Client, connect
+    from framerpc.balancing.endpoint import Endpoint
+    from framerpc.balancing.pickers import Picker
+    from framerpc.client.client import Client
+    from framerpc.client.connect import connect
     from framerpc.client.results import ResultStream
+    from framerpc.client.retry import RetryDetails
     from framerpc.client.state import State
     from framerpc.protocol.frames import Outcome
+    from framerpc.resolvers.dns import DnsResolver
+    from framerpc.resolvers.file import FileResolver
+    from framerpc.resolvers.resolver import Resolution, Resolver
+    from framerpc.resolvers.static import StaticResolver
     from framerpc.server.peers import Credentials
     from framerpc.server.server import Server
 
 __all__ = [
+    "BalancingPolicy",
     "Body",
     "CallContext",
     "CallError",
@@ -65,8 +74,12 @@ __all__ = [
     "ConnectionLost",
     "Credentials",
     "DeadlineExceeded",
+    "DnsResolver",
+    "Endpoint",
+    "FileResolver",
     "FrameRPCError",
     "Handler",
+    "HedgePolicy",
     "Interceptor",
     "InvalidArgument",
     "InvalidResult",
@@ -77,13 +90,19 @@ __all__ = [
     "MethodNotFound",
     "Outcome",
     "PermissionDenied",
+    "Picker",
     "ProtocolError",
     "RemoteError",
     "RemoteProtocolError",
+    "Resolution",
+    "Resolver",
     "ResourceExhausted",
     "ResultStream",
+    "RetryDetails",
+    "RetryPolicy",
     "Server",
     "State",
+    "StaticResolver",
     "Status",
     "Stream",
     "Unauthenticated",
@@ -100,11 +119,19 @@ __all__ = [
 _LATER = {
     "Client": "framerpc.client.client",
     "Credentials": "framerpc.server.peers",
+    "DnsResolver": "framerpc.resolvers.dns",
+    "Endpoint": "framerpc.balancing.endpoint",
+    "FileResolver": "framerpc.resolvers.file",
     "Outcome": "framerpc.protocol.frames",
+    "Picker": "framerpc.balancing.pickers",
+    "Resolution": "framerpc.resolvers.resolver",
+    "Resolver": "framerpc.resolvers.resolver",
     "ResultStream": "framerpc.client.results",
+    "RetryDetails": "framerpc.client.retry",
     "Server": "framerpc.server.server",
     "State": "framerpc.client.state",
-    "connect": "framerpc.client.client",
+    "StaticResolver": "framerpc.resolvers.static",
+    "connect": "framerpc.client.connect",
 }
 
 

@@ -26,11 +26,12 @@ __all__ = [
     "Interceptor",
     "NoCurrentCall",
     "Stream",
-    "adopted",
+    "adopt",
     "chain",
     "current_call",
     "current_context",
-    "inherited_deadline",
+    "inherit",
+    "release",
 ]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -73,6 +74,12 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         started: Loop time at which its method was entered; None before.
         finished: The call has ended; nothing may inherit from it any more.
         children: The calls that its handler made, as long as they run.
+        parent: The call whose handler makes this one, if one does.
+        idempotent: It may be sent again without harm.
+        attempt: 1 the first time that it is sent, one more each time that it is sent again.
+        routing_key: On a client, what decides where it goes if the balancing is sticky.
+        hedge: On a client, when it goes to a second server as well.
+        choice: On a client with several endpoints, the one of this attempt, and why.
         now: Returns the loop's time; from any thread.
     """
 
@@ -89,6 +96,12 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     started: float | None = None
     finished: bool = False
     children: list[CallContext] | None = None
+    parent: CallContext | None = None
+    idempotent: bool = False
+    attempt: int = 1
+    routing_key: str | None = None
+    hedge: Any = None
+    choice: Any = None
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"
@@ -143,27 +156,37 @@ def current_call() -> CallContext:
     return context
 
 
-def inherited_deadline(deadline: float | None) -> float | None:
-    """Return `deadline`, or the running call's own if that is earlier.
+def inherit(context: CallContext, parent: CallContext) -> None:
+    """Bind a call that we make to the one that is being handled here.
 
-    A call that has ended passes nothing on: a background task that a handler left behind is
-    not killed by the deadline of the call that happened to start it.
+    It inherits the deadline, if that is earlier. A call that has ended passes nothing on: a
+    background task that a handler left behind is not killed by the deadline of the call that
+    happened to start it.
     """
-    context = current_context.get(None)
-    if context is None or context.finished:
-        return deadline
-    return earlier(deadline, context.deadline)
+    if parent.finished:
+        return
+    context.parent = parent
+    deadline = earlier(context.deadline, parent.deadline)
+    if deadline is not None and deadline != context.deadline:
+        context.deadline = deadline
+        context.timeout = max(deadline - context.arrived, 0.0)
 
 
-def adopted(context: CallContext) -> CallContext | None:
-    """Enter a call that we make in the one that is being handled; return that one, if any."""
-    parent = current_context.get(None)
-    if parent is None or parent.finished:
-        return None
-    if parent.children is None:
-        parent.children = []
-    parent.children.append(context)
-    return parent
+def adopt(context: CallContext) -> None:
+    """Enter a call that leaves now in its parent, for the report of where the time went."""
+    parent = context.parent
+    if parent is not None and not parent.finished:
+        if parent.children is None:
+            parent.children = []
+        parent.children.append(context)
+
+
+def release(context: CallContext) -> None:
+    """Note that a call we made has ended. Idempotent."""
+    context.finished = True
+    siblings = context.parent.children if context.parent is not None else None
+    if siblings and context in siblings:
+        siblings.remove(context)
 
 
 def chain(interceptors: tuple[Interceptor, ...], handler: Handler) -> Handler:

@@ -9,21 +9,39 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from framerpc.errors import ConfigurationError
 
-__all__ = ["KIB", "MIB", "Keepalive", "Limits", "TopicLimits", "TopicPolicy"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "KIB",
+    "MIB",
+    "BalancingPolicy",
+    "HedgePolicy",
+    "Keepalive",
+    "Limits",
+    "RetryPolicy",
+    "TopicLimits",
+    "TopicPolicy",
+]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
 
-def _check_positive(options: object) -> None:
-    """Refuse numbers that are not finite and positive; None means "no limit" where allowed."""
+def _check_positive(options: object, besides: str = "") -> None:
+    """Refuse numbers that are not finite and positive; None means "no limit" where allowed.
+
+    Args:
+        options: What to look through.
+        besides: The field that holds no number.
+    """
     for option in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, option.name)
-        if value is None:
+        if value is None or option.name == besides:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ConfigurationError(f"{option.name} must be a number, got {value!r}")
@@ -134,6 +152,166 @@ class Keepalive:
         _check_positive(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a call that failed is sent again.
+
+    Whether that is *safe* is not for a policy to say: a call that surely did not reach the
+    application is safe, one that may have is safe only if its method is declared idempotent
+    (protocol.md, "Errors"). A policy says how often, how soon, and how much of it. Waiting for a
+    connection is no attempt. The deadline of a call holds for all its attempts together.
+
+    Attributes:
+        stop: When to give up: any of tenacity's `stop_*` objects; None for 5 attempts (as gRPC
+            at most allows).
+        wait: How long to pause before each further attempt: any of tenacity's `wait_*` objects;
+            None for full jitter up to 0.05, 0.1, 0.2, … 1 second. A server that asks for a
+            longer pause gets it.
+        retry: Narrows what is tried again: any of tenacity's `retry_*` objects that look at an
+            exception; None for all that is safe.
+        share: Retries allowed for each call in the last 10 seconds, so that they cannot multiply
+            an outage; 0 to 1. The default is that of Finagle's RetryBudget.
+        floor: Retries per second that are always allowed, for quiet clients; Finagle's again.
+    """
+
+    stop: Callable[[Any], bool] | None = None
+    wait: Callable[[Any], float] | None = None
+    retry: Callable[[Any], bool] | None = None
+    share: float = 0.2
+    floor: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("stop", "wait", "retry"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ConfigurationError(
+                    f"{name} must be one of tenacity's {name}_* objects, got {value!r}"
+                )
+        _check_share("share", self.share)
+        if not _is_number(self.floor) or self.floor < 0:
+            raise ConfigurationError(f"floor must be retries per second >= 0, got {self.floor!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgePolicy:
+    """When an idempotent call that is slow is sent to a second server as well.
+
+    The first answer counts, the other call is cancelled. Source: Dean and Barroso, "The Tail at
+    Scale" (2013).
+
+    Attributes:
+        delay: Seconds to wait for the first server; None for the time within which 95 of 100
+            recent calls of the method were answered.
+        share: Second calls allowed for each call: the extra load that is accepted; 0 to 1.
+    """
+
+    delay: float | None = None
+    share: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and (not _is_number(self.delay) or self.delay < 0):
+            raise ConfigurationError(f"delay must be seconds >= 0, or None; got {self.delay!r}")
+        _check_share("share", self.share)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_share(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator] # it is a number
+        raise ConfigurationError(f"{name} must be a number from 0 to 1, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancingPolicy:
+    """How one client spreads its calls, and when it stops trusting an endpoint.
+
+    Each field says where its default comes from; None switches the matter off where it is
+    allowed (protocol.md, "Several servers").
+
+    Attributes:
+        failures: Calls that must fail in a row before an endpoint is taken out (ejected). 5 as
+            in Finagle and Envoy. Too low, and one lost connection with a few calls takes a good
+            endpoint out. None: never for this reason.
+        failure_rate: Share of the calls of the last `window` that must have failed, above 0 and
+            up to 1. 0.5 over 10 s and 20 calls are Hystrix'. None: never for this reason.
+        window: Seconds of calls that count for `failure_rate`; at least the last half of it.
+        min_calls: Calls in the window below which a rate says nothing.
+        ejection: Seconds that the first ejection lasts, doubled by each further one. 5 as in
+            Finagle. Each is shortened by a random part, up to half.
+        max_ejection: Seconds that an ejection lasts at most. One call in 30 s is a cheap probe.
+        forgive: Seconds in service after which earlier ejections no longer count.
+        probe_timeout: Seconds after which another probe is sent, if the one call that was let
+            through to an ejected endpoint has not ended.
+        panic_threshold: Share of the endpoints that must look healthy, above 0 and up to 1. With
+            fewer, all that are connected are used, ejected ones too: more likely it is not they
+            that are ill, and the rest would not carry the load. 0.5 as in Envoy. None: only when
+            none is left.
+        slow_start: Seconds over which the share of an endpoint grows that is new or returns, so
+            that cold caches are not drowned. Not for those that a client begins with. None: off.
+        slow_start_share: Share of its calls that such an endpoint gets at first, above 0 and up
+            to 1. 0.1 as in Envoy.
+        latency_decay: Seconds over which an observed latency is forgotten (to a third). 10 as in
+            Finagle.
+        hash_bound: How many times the average load a "consistent_hash" endpoint may carry, above
+            1. Near 1 balances well and moves many keys; 1.25 as in Mirrokni et al. and HAProxy's
+            advice.
+        hash_floor: Calls in flight up to which no endpoint counts as loaded: among few calls the
+            average says nothing, and a key should stay where it is.
+        max_endpoints: Endpoints that one client uses; a resolver's further ones are ignored, and
+            counted.
+        is_failure: Tells which errors speak against an endpoint, and which do not. None: lost
+            connections, `Unavailable` and `DeadlineExceeded` do. Not asked about calls that
+            were cancelled.
+    """
+
+    failures: int | None = 5
+    failure_rate: float | None = 0.5
+    window: float = 10.0
+    min_calls: int = 20
+    ejection: float = 5.0
+    max_ejection: float = 30.0
+    forgive: float = 60.0
+    probe_timeout: float = 10.0
+    panic_threshold: float | None = 0.5
+    slow_start: float | None = 10.0
+    slow_start_share: float = 0.1
+    latency_decay: float = 10.0
+    hash_bound: float = 1.25
+    hash_floor: int = 8
+    max_endpoints: int = 1000
+    is_failure: Callable[[BaseException], bool] | None = None
+
+    def __post_init__(self) -> None:
+        _check_positive(self, besides="is_failure")
+        for name in _NEEDED:
+            if getattr(self, name) is None:
+                raise ConfigurationError(f"{name} must be a number, got None")
+        for name in ("failure_rate", "panic_threshold", "slow_start_share"):
+            share = getattr(self, name)
+            if share is not None and share > 1:
+                raise ConfigurationError(f"{name} is a share and at most 1, got {share!r}")
+        if self.hash_bound <= 1:
+            raise ConfigurationError(
+                f"hash_bound must be above 1, or there is no room to move to; "
+                f"got {self.hash_bound!r}"
+            )
+        if self.max_ejection < self.ejection:
+            raise ConfigurationError(
+                f"max_ejection ({self.max_ejection}) must be at least ejection ({self.ejection})"
+            )
+        if self.is_failure is not None and not callable(self.is_failure):
+            raise ConfigurationError(f"is_failure must be a callable, got {self.is_failure!r}")
+
+
+_NEEDED: Final = (
+    "window", "min_calls", "ejection", "max_ejection", "forgive", "probe_timeout",
+    "slow_start_share", "latency_decay", "hash_bound", "hash_floor", "max_endpoints",
+)  # fmt: skip
+"""The fields of `BalancingPolicy` that cannot be switched off."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicPolicy:
     """What a server keeps of some topics, and who may publish to them.
@@ -216,3 +394,6 @@ class TopicLimits:
 
     def __post_init__(self) -> None:
         _check_positive(self)
+        for option in dataclasses.fields(self):
+            if option.name != "key_ttl":
+                _check_count(option.name, getattr(self, option.name), 1)

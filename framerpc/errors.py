@@ -159,9 +159,11 @@ class FrameRPCError(Exception):
 
     Attributes:
         executed: Did the work of the call happen?
+        attempts: How often the call was sent before it ended with this.
     """
 
     executed: Executed = "no"
+    attempts: int = 1
 
     @property
     def retry(self) -> Retry:

@@ -33,9 +33,10 @@ LOWER: Final[dict[str, set[str]]] = {
     "protocol": {"errors", "config", "codecs"},
     "call": {"errors", "deadline"},
     # `call` for the type of a body only: it is what the connection carries, unopened.
-    "connection": {"errors", "config", "deadline", "protocol", "call"},
+    "connection.addresses": {"errors"},  # text, and nothing that could be dialled
+    "connection": {"errors", "config", "deadline", "protocol", "call", "connection.addresses"},
     "balancing": {"errors", "config"},
-    "resolvers": {"errors", "config", "balancing"},
+    "resolvers": {"errors", "config", "balancing", "connection.addresses"},
     "pubsub": {"errors", "config", "protocol"},
     "backplane": {"errors", "config", "pubsub"},
 }
@@ -66,7 +67,16 @@ PRIVATE: Final[dict[str, set[str]]] = {
 }
 
 # Rooms that compute and nothing else: bytes, time and chance come in as arguments.
-PURE: Final = ("errors", "config", "contract", "codecs", "protocol", "balancing", "pubsub")
+PURE: Final = (
+    "errors",
+    "config",
+    "contract",
+    "codecs",
+    "protocol",
+    "connection.addresses",
+    "balancing",
+    "pubsub",
+)
 IMPURE: Final = {
     "asyncio",
     "concurrent",

@@ -12,6 +12,8 @@ from typing import Final
 
 import pytest
 
+from tests.complaints import SLOW_STEP
+
 PROGRAMS: Final = Path(__file__).parent.parent.parent / "shared" / "programs"
 
 # Those that this release needs.
@@ -21,15 +23,12 @@ NEEDED: Final = (
     "03_streams.py",
     "04_errors_and_deadlines.py",
     "05_sync.py",
+    "08_balancing.py",
     "09_types.py",
     "10_large_payloads.py",
     "11_cli.sh",
     "16_contract.py",
 )
-
-# In its debug mode asyncio tells of each step that held the loop for 0.1 s. That is about the
-# speed of the machine, and of what a program itself computes (10 hashes 128 MiB in one step).
-SLOW_STEP: Final = re.compile(r"^Executing <.* took \d+\.\d+ seconds\n", re.MULTILINE)
 
 # 11 looks for this file before the shell's own background job has surely made it.
 EARLY_LOOK: Final = re.compile(

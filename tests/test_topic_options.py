@@ -40,7 +40,15 @@ def test_impossible_policies_are_refused(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_topics": 0}, {"key_ttl": -1.0}, {"max_page": "1"}], ids=str
+    "options",
+    [
+        {"max_topics": 0},
+        {"key_ttl": -1.0},
+        {"max_page": "1"},
+        {"max_queue": None},
+        {"max_keys": 1.5},
+    ],
+    ids=str,
 )
 def test_impossible_limits_are_refused(options: dict[str, Any]) -> None:
     """An error names the option."""

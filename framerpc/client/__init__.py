@@ -1,5 +1,6 @@
 """The calling side: a channel that keeps a connection, and the client and stubs on top of it."""
 
-from framerpc.client.client import Client, connect
+from framerpc.client.client import Client
+from framerpc.client.connect import connect
 
 __all__ = ["Client", "connect"]

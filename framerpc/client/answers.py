@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from framerpc.call import release
 from framerpc.errors import CallError, DeadlineExceeded, MessageTooLarge, Status
 
 if TYPE_CHECKING:
@@ -31,17 +32,20 @@ class Answer(AsyncIterator["Buffer"]):
     Args:
         context: The call.
         reader: Where its items arrive.
-        parent: The call whose handler made it, if one did.
+        left: Told once how it ended: with what it raised, or None.
     """
 
-    __slots__ = ("_context", "_loop", "_parent", "_reader")
+    __slots__ = ("_context", "_left", "_loop", "_reader")
 
     def __init__(
-        self, context: CallContext, reader: ItemReader, parent: CallContext | None
+        self,
+        context: CallContext,
+        reader: ItemReader,
+        left: Callable[[BaseException | None], None],
     ) -> None:
         self._context = context
         self._reader = reader
-        self._parent = parent
+        self._left = left
         self._loop = asyncio.get_running_loop()
 
     async def __anext__(self) -> Buffer:
@@ -49,16 +53,19 @@ class Answer(AsyncIterator["Buffer"]):
         try:
             return await anext(self._reader)
         except DeadlineExceeded as error:
-            self._finished()
+            self._over(error)
             error.method = self._context.method
             raise
-        except Exception:  # StopAsyncIteration too
-            self._finished()
+        except StopAsyncIteration:
+            self._over(None)
+            raise
+        except Exception as error:
+            self._over(error)
             raise
 
     async def aclose(self) -> None:
         """Stop the producer, unless it has finished."""
-        self._finished()
+        self._over(None)
         self._reader.close()
 
     def __del__(self) -> None:
@@ -66,13 +73,13 @@ class Answer(AsyncIterator["Buffer"]):
             # The garbage collector may run in any thread, and after the loop is closed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._reader.close)
-            self._finished()
+                self._loop.call_soon_threadsafe(self._left, None)
+            release(self._context)
 
-    def _finished(self) -> None:
-        self._context.finished = True
-        siblings = self._parent.children if self._parent is not None else None
-        if siblings and self._context in siblings:
-            siblings.remove(self._context)
+    def _over(self, error: BaseException | None) -> None:
+        if not self._context.finished:
+            release(self._context)
+            self._left(error)
 
 
 async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]) -> None:

@@ -1,10 +1,8 @@
-"""The logical link to a server: dials, greets, dials again, and carries calls.
+"""The logical link to one endpoint: dials, greets, and dials again.
 
-A channel is a Handler. It has at most one live connection that takes new calls, one dial
-however many callers wait, and no second try of a call that may have left: what was in flight
-when a connection died ends with `ConnectionLost`, what had not left waits for the next one,
-within its deadline. Dialling never gives up while the channel is open, unless the refusal is
-final.
+It has at most one live connection that takes new calls, and one dial however many callers
+wait. Dialling never gives up while the channel is open, unless the refusal is final. Which
+calls go over it, and what becomes of those that fail, is not its business.
 
 Spec: protocol.md, "Client writer's guide".
 """
@@ -12,14 +10,13 @@ Spec: protocol.md, "Client writer's guide".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from framerpc.call import Stream, adopted
-from framerpc.client.answers import Answer, upload
-from framerpc.client.endings import again, explain
+from framerpc.client.answers import upload
 from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
 from framerpc.client.retry import until_connected
@@ -31,20 +28,20 @@ from framerpc.errors import (
     CloseCode,
     ConnectionFailed,
     ConnectionLost,
-    DeadlineExceeded,
     FrameRPCError,
     Unauthenticated,
     Unavailable,
 )
 from framerpc.protocol.handshake import VERSION, Greeting
-from framerpc.protocol.states import ConnectionState, Role
+from framerpc.protocol.states import Role
 from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
-    from framerpc.call import Body, Buffer, CallContext
+    from framerpc.call import Stream
     from framerpc.client.options import ChannelOptions
     from framerpc.connection.addresses import Address
     from framerpc.connection.outgoing import OutgoingCall
@@ -58,28 +55,39 @@ _logger: Final = logging.getLogger("framerpc.client")
 
 
 class Channel(OffersNothing):
-    """The link of one client to the first of its addresses that answers.
+    """The link of one client to one endpoint.
 
     Args:
-        addresses: Tried in order at each dial.
+        address: Where to dial.
         options: How to dial, and whom to tell.
         loop: The event loop that it lives on.
+        changed: Called with this channel after each change of its state or its connection.
+
+    Attributes:
+        state: Where it is.
+        connection: The one that takes new calls, or None.
+        final: Why it will never be ready again, once that is so.
+        failure: What went wrong when it was dialled last; None once it is ready.
     """
 
     def __init__(
-        self, addresses: tuple[Address, ...], options: ChannelOptions, loop: AbstractEventLoop
+        self,
+        address: Address,
+        options: ChannelOptions,
+        loop: AbstractEventLoop,
+        changed: Callable[[Channel], None],
     ) -> None:
         self.state = State.CONNECTING
-        self.reply: Reply | None = None
-        self._addresses = addresses
+        self.connection: Connection | None = None
+        self.final: FrameRPCError | None = None
+        self.failure: ConnectionFailed | None = None
+        self._address = address
         self._options = options
         self._loop = loop
-        self._connection: Connection | None = None
-        self._leaving: set[Connection] = set()  # drained by their server, calls in flight
-        self._final: FrameRPCError | None = None
-        self._failure: ConnectionFailed | None = None  # the last one, for messages
+        self._tell = changed
         self._changed: asyncio.Future[None] = loop.create_future()
-        self._uploads: set[asyncio.Task[None]] = set()
+        self._leaving: set[Connection] = set()  # no new calls, calls in flight
+        self._tasks: set[asyncio.Task[None]] = set()  # uploads, and a farewell
         self._dialling: asyncio.Task[None] | None = None
         self._refusal: FrameRPCError | None = None
         self._cause = ""  # why the last connection ended
@@ -89,15 +97,7 @@ class Channel(OffersNothing):
         self._dial()
 
     def __repr__(self) -> str:
-        return f"<Channel to {self._endpoints()}, {self.state.value}>"
-
-    def _endpoints(self) -> str:
-        return ", ".join(map(str, self._addresses))
-
-    @property
-    def connection(self) -> Connection | None:
-        """The live connection, or None."""
-        return self._connection
+        return f"<Channel to {self._address}, {self.state.value}>"
 
     # ------------------------------------------------------------------- dialling
 
@@ -115,8 +115,8 @@ class Channel(OffersNothing):
         except FrameRPCError as error:
             self._end(error)
         except Exception as error:  # a bug of ours: those who wait must hear of it
-            _logger.exception("! %s: dialling failed", self._endpoints())
-            self._end(ConnectionFailed(self._endpoints(), 1, repr(error), final=True))
+            _logger.exception("! %s: dialling failed", str(self._address))
+            self._end(ConnectionFailed(str(self._address), 1, repr(error), final=True))
 
     async def _attempt(self) -> None:
         """Connect and greet; a connection that dies before the welcome is a failed attempt.
@@ -126,8 +126,8 @@ class Channel(OffersNothing):
         flapped, self._flapped = self._flapped, False
         if flapped:
             # So that a server that takes us and drops us is not dialled without a pause.
-            raise ConnectionFailed(self._endpoints(), 1, "the last connection did not last")
-        connection = self._connection = await self._dial_once()
+            raise ConnectionFailed(str(self._address), 1, "the last connection did not last")
+        connection = self.connection = await self._dial_once()
         self._notify()
         timeout = self._options.limits.handshake_timeout
         try:
@@ -136,17 +136,17 @@ class Channel(OffersNothing):
         except TimeoutError:
             cause = f"connected, but not welcomed within {timeout:.3g} s"
             connection.close(CloseCode.HANDSHAKE_TIMEOUT, cause)
-            raise ConnectionFailed(self._endpoints(), 1, cause) from None
+            raise ConnectionFailed(str(self._address), 1, cause) from None
 
     async def _welcome(self, connection: Connection) -> None:
         """Wait until the server has welcomed us on this connection."""
         while self.state is not State.READY:
-            if self._connection is not connection:
-                raise self._refusal or ConnectionFailed(self._endpoints(), 1, self._cause)
+            if self.connection is not connection:
+                raise self._refusal or ConnectionFailed(str(self._address), 1, self._cause)
             await asyncio.shield(self._changed)
 
     async def _dial_once(self) -> Connection:
-        """Try each address in turn; return the first connection."""
+        """Connect, and send the greeting; calls may follow without waiting for the answer."""
         token = await self._token()
         self._refusal = None
         greeting = Greeting(
@@ -156,19 +156,6 @@ class Channel(OffersNothing):
             limits=announce(self._options.limits),
             ping_ms=max(1, int(self._options.keepalive.interval * 1000)),
         )
-        problem: ConnectionFailed | None = None
-        for address in self._addresses:
-            try:
-                return await self._dial_address(address, greeting)
-            except ConnectionFailed as error:
-                problem = error
-                if error.final:
-                    break
-        assert problem is not None
-        raise problem
-
-    async def _dial_address(self, address: Address, greeting: Greeting) -> Connection:
-        """Connect, and send the greeting; calls may follow without waiting for the answer."""
         options = self._options
 
         def make() -> Connection:
@@ -177,13 +164,13 @@ class Channel(OffersNothing):
                 self,
                 limits=options.limits,
                 keepalive=options.keepalive,
-                endpoint=str(address),
+                endpoint=str(self._address),
                 loop=self._loop,
                 greeting=greeting,
             )
 
         return await dial(
-            address,
+            self._address,
             make,
             tls=options.tls,
             keepalive=options.keepalive,
@@ -199,180 +186,83 @@ class Channel(OffersNothing):
 
     def _dial_failed(self, attempts: int, error: BaseException) -> None:
         assert isinstance(error, ConnectionFailed)
-        self._failure = ConnectionFailed(error.endpoint, attempts, error.cause)
-        _logger.info("! %s", self._failure)
+        self.failure = ConnectionFailed(error.endpoint, attempts, error.cause)
+        _logger.info("! %s", self.failure)
 
     # --------------------------------------------------------------------- states
 
     def _enter(self, state: State) -> None:
         if state is not self.state:
             self.state = state
-            _logger.debug("= %s: %s", self._endpoints(), state.value)
-            if self._options.on_state is not None:
-                self._options.on_state(state)
+            _logger.debug("= %s: %s", self._address, state.value)
         self._notify()
 
     def _notify(self) -> None:
         """Wake everybody who waits for the channel to change."""
         changed, self._changed = self._changed, self._loop.create_future()
         changed.set_result(None)
+        self._tell(self)
 
     def _end(self, error: FrameRPCError) -> None:
         """Give up for good."""
-        self._final = error
+        self.final = error
         self._enter(State.CLOSED)
-
-    async def ready(self) -> None:
-        """Wait for the handshake to be complete.
-
-        Raises:
-            FrameRPCError: It was refused for good, or the channel was closed.
-        """
-        while self.state is not State.READY:
-            if self._final is not None:
-                raise again(self._final)
-            await asyncio.shield(self._changed)
 
     async def close(self) -> None:
         """End everything and wait until nothing is left. Idempotent."""
-        self._final = self._final or Unavailable("the client was closed")
+        self.final = self.final or Unavailable("the client was closed")
         dialling, self._dialling = self._dialling, None
         if dialling is not None:
             dialling.cancel()
             await asyncio.wait([dialling])
-        connections = [*self._leaving, *([self._connection] if self._connection else [])]
-        self._connection = None
+        connections = [*self._leaving, *([self.connection] if self.connection else [])]
+        self.connection = None
         for connection in connections:
             connection.close(CloseCode.NORMAL, "the client was closed")
         self._enter(State.CLOSED)
-        for task in self._uploads:
+        for task in self._tasks:
             task.cancel()
         waiting = [connection.closed for connection in connections]
-        if waiting or self._uploads:
-            await asyncio.wait([*waiting, *self._uploads], timeout=_CLOSE_GRACE)
+        if waiting or self._tasks:
+            await asyncio.wait([*waiting, *self._tasks], timeout=_CLOSE_GRACE)
         for connection in connections:
             if not connection.closed.done():
                 connection.abort("the client was closed")
 
+    async def retire(self, grace: float) -> None:
+        """Take no more calls, let those in flight finish, and close.
+
+        Args:
+            grace: Seconds that they get.
+        """
+        connection, self.connection = self.connection, None
+        self.final = Unavailable(f"{self._address} is not among the endpoints any more")
+        self._enter(State.CLOSED)
+        if connection is not None:
+            self._leaving.add(connection)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await connection.idle()
+        await self.close()
+
     def drop(self) -> None:
         """Cut the live connection, as a fault would."""
-        if self._connection is not None:
-            self._connection.abort("dropped on request")
+        if self.connection is not None:
+            self.connection.abort("dropped on request")
 
-    # ---------------------------------------------------------------------- calls
-
-    async def handle(self, context: CallContext, body: Body) -> Body:
-        """Carry one call: the innermost Handler of a client.
-
-        Cancelling it gives the call up on the server as well.
-        """
-        if context.streams or type(body) is Stream:
-            return await self._handle_stream(context, body)
-        single = cast("Buffer", body)
-        while True:
-            connection = self._connection
-            if connection is None or not connection.may_call(len(single)):
-                connection = await self._admission(context, len(single), simple=True)
-            context.peer = connection.endpoint
-            headers = {"meta": context.metadata} if context.metadata else None
-            call = connection.calls.start(context.method, single, context.deadline, headers)
-            call.timeout = context.timeout
-            try:
-                return await self._answer(context, connection, call)
-            except ConnectionLost as error:
-                if error.executed != "no":
-                    raise
-                # The server refused the connection before it looked at the call.
-
-    async def _handle_stream(self, context: CallContext, body: Body) -> Body:
-        """Carry a call that sends a stream, or whose result is one."""
-        head = body.head if isinstance(body, Stream) else body
-        connection = await self._admission(context, len(head), simple=False)
-        context.peer = connection.endpoint
-        call = connection.calls.start_stream(
-            context.method,
-            head,
-            context.deadline,
-            {"meta": context.metadata} if context.metadata else None,
-            wants_stream=context.streams,
-            sends_stream=isinstance(body, Stream),
-        )
-        call.timeout = context.timeout
-        if isinstance(body, Stream):
-            self._start_upload(connection, call, body)
-        if context.streams:
-            assert call.reader is not None  # a stream was asked for
-            return Stream(Answer(context, call.reader, adopted(context)))
-        return await self._answer(context, connection, call)
-
-    async def _answer(
-        self, context: CallContext, connection: Connection, call: OutgoingCall
-    ) -> Buffer:
-        """Wait for the one answer of a call; give the call up if nobody waits any more."""
-        assert call.future is not None  # one answer was asked for
-        parent = adopted(context)
-        try:
-            answer: Buffer = await call.future
-        except asyncio.CancelledError:
-            connection.calls.cancel(call)
-            raise
-        except DeadlineExceeded as error:
-            explain(error, context, call)
-            raise
-        finally:
-            context.finished = True
-            if parent is not None and parent.children:
-                parent.children.remove(context)
-        return answer
-
-    async def notify(self, context: CallContext, body: Buffer) -> None:
-        """Send a one-way call as soon as there is a connection; nothing comes back."""
-        connection = self._connection
-        if connection is None or not connection.may_call(len(body)):
-            connection = await self._admission(context, len(body), simple=True)
-        headers = {"meta": context.metadata} if context.metadata else None
-        connection.calls.notify(context.method, body, headers)
-
-    async def _admission(self, context: CallContext, size: int, simple: bool) -> Connection:  # noqa: FBT001
-        """Wait for a connection that takes this call, at most until its deadline."""
-        try:
-            async with asyncio.timeout_at(context.deadline):
-                while True:
-                    connection = self._connection
-                    if connection is None or connection.wire.state is ConnectionState.CLOSED:
-                        if self._final is not None:
-                            raise again(self._final, context.method)
-                        await asyncio.shield(self._changed)
-                    elif connection.may_call(size, simple=simple):
-                        return connection
-                    else:
-                        await connection.admission()
-        except TimeoutError:
-            error = self.too_late(context.timeout)
-            error.method = context.method
-            error.where = (("connection", context.now() - context.arrived),)
-            raise error from self._failure
-
-    def too_late(self, timeout: float | None) -> DeadlineExceeded:
-        """Return the error of who waited for a connection, and say what was tried."""
-        tried = self._failure if self.state is State.CONNECTING else None
-        detail = str(tried or f"nothing could be sent to {self._endpoints()} in time")
-        error = DeadlineExceeded(detail, timeout)
-        error.executed = "no"
-        return error
-
-    def statistics(self) -> dict[str, int]:
-        """Return what is in flight, and what became of cancelled calls."""
-        alive = len(self._connection.calls.alive) if self._connection else 0
-        counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
-        return {"calls_in_flight": alive, **counted}
-
-    def _start_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
+    def begin_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
+        """Send the stream of a call that has just been sent, until it ends."""
         task = self._loop.create_task(upload(connection, call, body.items))
-        self._uploads.add(task)
-        task.add_done_callback(self._uploads.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         assert call.writer is not None
         call.writer.on_stop = task.cancel
+
+    def statistics(self) -> Counter[str]:
+        """Return what is in flight, and what became of cancelled calls."""
+        counted = {f"cancelled_{outcome.name.lower()}": n for outcome, n in self._receipts.items()}
+        alive = len(self.connection.calls.alive) if self.connection else 0
+        return Counter({"calls_in_flight": alive, **counted})
 
     # ---------------------------------------------------- acceptor of the connection
 
@@ -381,15 +271,14 @@ class Channel(OffersNothing):
 
     def welcomed(self, connection: Connection, reply: Reply) -> None:  # noqa: ARG002 - see Acceptor
         """The server knows us."""
-        self.reply = reply
-        self._failure = None
+        self.failure = None
         self._ready_since = self._loop.time()
         self._enter(State.READY)
 
     def goaway(self, connection: Connection, goaway: Goaway) -> None:  # noqa: ARG002 - see Acceptor
         """The server is leaving: let its calls finish, and dial anew for others."""
-        if connection is self._connection:
-            self._connection = None
+        if connection is self.connection:
+            self.connection = None
             self._leaving.add(connection)
             self._enter(State.CONNECTING)
             self._dial()
@@ -417,11 +306,11 @@ class Channel(OffersNothing):
     def lost(self, connection: Connection, error: ConnectionLost) -> None:
         """Dial again, unless that is pointless."""
         self._leaving.discard(connection)
-        if connection is not self._connection:
+        if connection is not self.connection:
             return
-        self._connection = None
+        self.connection = None
         self._cause = error.cause
-        if self._final is None:
+        if self.final is None:
             self._flapped = self._loop.time() - self._ready_since < _STABLE
             self._enter(State.CONNECTING)
             self._dial()  # unless that is what failed: then its next attempt follows

@@ -9,116 +9,58 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from framerpc.call import CallContext, Handler, Stream, inherited_deadline
+from framerpc.call import CallContext, Handler, Stream, current_context, inherit
 from framerpc.client.answers import encoded
 from framerpc.client.core import Core, single
 from framerpc.client.options import (
     UNCHANGED,
     CallOptions,
-    ChannelOptions,
     Unchanged,
-    guarded,
-    token_source,
 )
 from framerpc.client.results import ResultStream
-from framerpc.client.retry import DEFAULT_RECONNECT
 from framerpc.client.state import State
 from framerpc.client.stub import make_stub
-from framerpc.config import Keepalive, Limits
-from framerpc.connection.addresses import parse_address
 from framerpc.contract import plain
 from framerpc.contract.service import MethodSpec, method_spec_of
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import (
         AsyncIterator,
         Awaitable,
         Callable,
         Iterator,
         Mapping,
-        Sequence,
     )
     from types import TracebackType
 
-    from framerpc.call import Body, Buffer, Interceptor
-    from framerpc.client.retry import Wait
-    from framerpc.protocol.frames import Outcome
+    from framerpc.balancing.candidate import Report
+    from framerpc.call import Body, Buffer
+    from framerpc.config import HedgePolicy
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
 
 
-def connect(
-    *urls: str,
-    timeout: float | None = 30.0,
-    metadata: Mapping[str, str] | None = None,
-    token: str | Callable[[], str | Awaitable[str]] | None = None,
-    tls: ssl.SSLContext | None = None,
-    limits: Limits | None = None,
-    keepalive: Keepalive | None = None,
-    reconnect: Wait | None = None,
-    interceptors: Sequence[Interceptor] = (),
-    on_state: Callable[[State], None] | None = None,
-    on_receipt: Callable[[str, Outcome], None] | None = None,
-) -> Client:
-    """Return a client of a server. It dials in the background once it is entered.
-
-    Use it as `async with framerpc.connect(url) as client:`. Leaving the block ends calls in
-    flight and closes the connection.
-
-    Args:
-        urls: `tcp://host:port`, `tls://host:port`, `unix:///path` or `memory://name`. With
-            several, each dial tries them in order and keeps the first that answers.
-        timeout: Seconds for a single call, waiting for a connection included. None: no limit.
-            Streams have no total limit, see `with_options`; `Limits.stream_idle` goes for them.
-        metadata: String pairs that travel with each call.
-        token: Proves who we are, or a callable that returns it (may be `async`), asked at each
-            dial. Over `tcp://` it travels in the clear.
-        tls: For `tls://`: which certificates to trust, and our own if the server wants one.
-        limits: Bounds.
-        keepalive: When to suspect a silent server.
-        reconnect: How long to wait before dialling again: any of tenacity's `wait_*` objects.
-        interceptors: Around every call; the first is the outermost.
-        on_state: Told each new `State`, from the event loop.
-        on_receipt: Told what became of each cancelled call: its method and an `Outcome`.
-
-    Raises:
-        ConfigurationError: An address or an option is impossible.
-    """
-    if not urls:
-        raise ConfigurationError('no address to connect to; pass one, "tcp://127.0.0.1:7000"')
-    channel = ChannelOptions(
-        limits=limits or Limits(),
-        keepalive=keepalive or Keepalive(),
-        reconnect=reconnect if reconnect is not None else DEFAULT_RECONNECT,
-        tls=tls,
-        token=token_source(token, urls[0]),
-        on_state=guarded(on_state),
-        on_receipt=guarded(on_receipt),
-    )
-    options = CallOptions(timeout=timeout, metadata=metadata or {})
-    core = Core(tuple(map(parse_address, urls)), channel, tuple(interceptors))
-    return Client(core, options)
-
-
 class Client:
-    """A client of one server. Made by `connect`; `with_options` makes further views of it."""
+    """A client of one or several servers. Made by `connect`; `with_options` makes further views of it."""
 
-    __slots__ = ("_core", "_options")
+    __slots__ = ("_core", "_options", "_special")
 
     def __init__(self, core: Core, options: CallOptions) -> None:
         self._core = core
         self._options = options
+        self._special = bool(options.routing_key or options.idempotent or options.hedge)
 
     def __repr__(self) -> str:
-        where = ", ".join(map(str, self._core.addresses))
+        pool = self._core.pool
+        where = self._core.resolver if pool is None else pool.where()
         return f"<Client of {where}, {self.state.value}>"
 
     # ------------------------------------------------------------------ life cycle
@@ -137,36 +79,42 @@ class Client:
 
     async def close(self) -> None:
         """End calls in flight with `Unavailable` or `ConnectionLost`, and close. Idempotent."""
-        if self._core.channel is not None:
+        if self._core.pool is not None:
             await self._core.start().close()
 
-    async def ready(self, timeout: float | None = None) -> None:
-        """Wait until the server has welcomed us.
+    async def ready(
+        self,
+        timeout: float | None = None,
+        *,
+        all: bool = False,  # noqa: A002 - it reads well where it is used
+    ) -> None:
+        """Wait until a server has welcomed us.
 
         Args:
             timeout: Seconds to wait; None waits as long as a call would.
+            all: Wait for all servers, not for the first.
 
         Raises:
             Unauthenticated: The credentials were refused.
             ConnectionFailed: The server can never be used (certificate, version).
             DeadlineExceeded: It took too long.
         """
-        channel = self._core.start()
+        pool = self._core.start()
         limit = timeout if timeout is not None else self._options.timeout
         try:
             async with asyncio.timeout(limit):
-                await channel.ready()
+                await pool.ready(all_of_them=all)
         except TimeoutError:
-            raise channel.too_late(limit) from None
+            raise pool.too_late(limit) from None
 
     @property
     def state(self) -> State:
-        """Where the connection is."""
-        channel = self._core.channel
-        return channel.state if channel is not None else State.CONNECTING
+        """Where the connections are, the best of them."""
+        pool = self._core.pool
+        return pool.state if pool is not None else State.CONNECTING
 
     async def drop_connections(self) -> None:
-        """Cut the connection as a fault would, and dial again; for tests."""
+        """Cut all connections as a fault would, and dial again; for tests."""
         self._core.start().drop()
         await asyncio.sleep(0)
 
@@ -175,12 +123,19 @@ class Client:
         *,
         timeout: float | Unchanged | None = UNCHANGED,
         metadata: Mapping[str, str] | None = None,
+        routing_key: str | Unchanged | None = UNCHANGED,
+        idempotent: bool | Unchanged = UNCHANGED,
+        hedge: HedgePolicy | Unchanged | None = UNCHANGED,
     ) -> Client:
         """Return a view of this client with other options for its calls.
 
         Args:
             timeout: Seconds for each call, and for each stream as a whole. None: no limit.
             metadata: String pairs, added to those that go already.
+            routing_key: What decides which server gets the calls, if the balancing is sticky.
+            idempotent: Calls by name may be sent again when it is not known what became of
+                them. Methods that are declared need not be told.
+            hedge: When idempotent calls go to a second server as well.
 
         Raises:
             ConfigurationError: An option is impossible.
@@ -191,12 +146,21 @@ class Client:
         if metadata is not None:
             more = CallOptions(metadata=metadata).metadata
             options = dataclasses.replace(options, metadata={**options.metadata, **more})
-        return Client(self._core, options)
+        given = {"routing_key": routing_key, "idempotent": idempotent, "hedge": hedge}
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if not isinstance(value, Unchanged)
+        }
+        return Client(self._core, dataclasses.replace(options, **changes))
 
     def statistics(self) -> dict[str, int]:
         """Return what is in flight, and what became of cancelled calls."""
-        channel = self._core.channel
-        return {} if channel is None else channel.statistics()
+        pool = self._core.pool
+        return {} if pool is None else pool.statistics()
+
+    def endpoints(self) -> list[Report]:
+        """Return what is known of each server: how it stands, its load, and why."""
+        pool = self._core.pool
+        return [] if pool is None else pool.explain()
 
     # ----------------------------------------------------------------------- calls
 
@@ -262,10 +226,26 @@ class Client:
         if stream is not None:
             items = encoded(stream, spec.encode_item)
             return spec.decode_result(await self.unary(spec.name, body, items))
-        # `unary`, without its coroutine: this is the hot path.
+        # `unary`, without its coroutines: this is the hot path.
+        core = self._core
+        try:
+            here = get_running_loop() is core.loop
+        except RuntimeError:  # as in Core.is_here
+            here = False
+        if not here:
+            core.start()  # or says why not
         context = self._context(spec.name, self._options.timeout)
-        result = await self._handler()(context, body)
-        return spec.decode_result(single(result, spec.name))
+        if spec.idempotent:
+            context.idempotent = True
+        call = core.begin(context, body)
+        if call is None:
+            return spec.decode_result(single(await core.handler(context, body), spec.name))
+        result: Buffer
+        try:
+            result = await call.future
+        except BaseException as error:  # noqa: BLE001 - again() raises it
+            result = single(await core.again(context, body, call, error), spec.name)
+        return spec.decode_result(result)
 
     @overload
     def stream(self, method: str, /, *args: Any, **kwargs: Any) -> ResultStream[Any]: ...
@@ -336,7 +316,6 @@ class Client:
         if stream is not None:
             raise ConfigurationError(f"{name}: a notification cannot carry a stream; use call()")
         self._core.start()
-        assert self._core.notify is not None  # start() made it
         await self._core.notify(self._context(name, self._options.timeout), body)
 
     # ------------------------------------------------------------------- one level down
@@ -349,27 +328,35 @@ class Client:
         return single(result, name)
 
     def _handler(self) -> Handler:
-        core = self._core
-        try:  # `is_here`, without its call: this is the hot path
-            here = asyncio.get_running_loop() is core.loop
-        except RuntimeError:
-            here = False
-        if core.handler is None or not here:
-            core.start()  # or says why not
-        assert core.handler is not None  # start() made it
-        return core.handler
+        self._core.start()  # or says why not
+        return self._core.handler
 
     def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
-        clock = (self._core.loop or asyncio.get_running_loop()).time
+        clock = self._core.clock
         now = clock()
-        own = None if timeout is None else now + timeout
-        deadline = inherited_deadline(own)
-        if deadline != own and deadline is not None:
-            timeout = max(deadline - now, 0.0)
         metadata = self._options.metadata
-        return CallContext(
-            name, clock, now, deadline, timeout, dict(metadata) if metadata else {}, streams=streams
+        context = CallContext(
+            name,
+            clock,
+            now,
+            None if timeout is None else now + timeout,
+            timeout,
+            dict(metadata) if metadata else {},
         )
+        context.streams = streams
+        if self._special:
+            self._specialise(context)
+        parent = current_context.get(None)
+        if parent is not None:
+            inherit(context, parent)
+        return context
+
+    def _specialise(self, context: CallContext) -> None:
+        """Tell a context of the options that few calls have."""
+        options = self._options
+        context.routing_key = options.routing_key
+        context.idempotent = options.idempotent
+        context.hedge = options.hedge
 
     def _result_stream(
         self,

@@ -1,4 +1,4 @@
-"""What all views of one client share: its channel, its interceptors, and the loop it lives on.
+"""What all views of one client share: its pool, its interceptors, and the loop it lives on.
 
 It knows no method and opens no body. It binds to the first loop that it is used on, and says
 so to everybody who comes from another one; a forked child has none of its parent's loops.
@@ -7,50 +7,79 @@ so to everybody who comes from another one; a forked child has none of its paren
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from framerpc.call import Handler, Stream, chain
-from framerpc.client.channel import Channel
+from framerpc.client.caller import Caller
+from framerpc.client.pool import Pool
 from framerpc.errors import ConfigurationError, DeadlineExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from framerpc.call import Body, Buffer, CallContext, Interceptor
     from framerpc.client.options import ChannelOptions
-    from framerpc.connection.addresses import Address
+    from framerpc.connection.outgoing import OutgoingCall
+    from framerpc.resolvers.resolver import Resolver
 
-__all__ = ["Core", "single"]
+__all__ = ["Again", "Begin", "Core", "single"]
+
+Begin: TypeAlias = "Callable[[CallContext, Buffer], OutgoingCall | None]"
+"""Sends a call at once, or returns None if it has to go the long way: through the handler."""
+
+Again: TypeAlias = "Callable[[CallContext, Buffer, OutgoingCall, BaseException], Awaitable[Body]]"
+"""Deals with the failure of a call that was sent at once."""
 
 
 class Core:
     """What all views of one client share."""
 
-    __slots__ = ("addresses", "channel", "handler", "interceptors", "loop", "notify", "options")
+    __slots__ = (
+        "again",
+        "begin",
+        "clock",
+        "handler",
+        "interceptors",
+        "loop",
+        "notify",
+        "options",
+        "pool",
+        "resolver",
+    )
 
     def __init__(
         self,
-        addresses: tuple[Address, ...],
+        resolver: Resolver,
         options: ChannelOptions,
         interceptors: tuple[Interceptor, ...],
     ) -> None:
         chain(interceptors, _nothing)  # says at once what is wrong with them
-        self.addresses = addresses
+        self.resolver = resolver
         self.options = options
         self.interceptors = interceptors
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.channel: Channel | None = None
-        self.handler: Handler | None = None
-        self.notify: Handler | None = None
+        self.pool: Pool | None = None
+        # From here on, what `start` replaces.
+        self.clock: Callable[[], float] = _no_clock
+        self.begin: Begin = _long_way
+        self.again: Again = _no_again
+        self.handler: Handler = _nothing
+        self.notify: Handler = _nothing
 
-    def start(self) -> Channel:
-        """Bind to the running loop and begin to dial; return the channel."""
-        if self.channel is None:
+    def start(self) -> Pool:
+        """Bind to the running loop and begin to dial; return the pool."""
+        if self.pool is None:
             self.loop = asyncio.get_running_loop()
-            self.channel = Channel(self.addresses, self.options, self.loop)
-            self.handler = self._around(self.channel.handle)
-            self.notify = self._around(_one_way(self.channel))
+            self.clock = self.loop.time
+            self.pool = Pool(self.resolver, self.options, self.loop)
+            caller = Caller(self.pool, self.options)
+            self.handler = self._around(caller.handle)
+            if not self.interceptors:
+                self.begin, self.again = caller.begin, caller.again
+            self.notify = self._around(_one_way(caller))
         elif not self.is_here():
             raise ConfigurationError(_WRONG_LOOP)
-        return self.channel
+        return self.pool
 
     def is_here(self) -> bool:
         """Return whether the loop that runs is the one that the client belongs to."""
@@ -86,11 +115,25 @@ async def _nothing(context: CallContext, body: Body) -> Body:
     raise NotImplementedError
 
 
-def _one_way(channel: Channel) -> Handler:
+def _no_clock() -> float:
+    raise NotImplementedError
+
+
+async def _no_again(
+    context: CallContext, body: Buffer, call: OutgoingCall, error: BaseException
+) -> Body:
+    raise NotImplementedError
+
+
+def _long_way(context: CallContext, body: Buffer) -> None:  # noqa: ARG001 - as `Begin`
+    return None
+
+
+def _one_way(caller: Caller) -> Handler:
     """Return the Handler of notifications: it answers nothing, once they are on their way."""
 
     async def handle(context: CallContext, body: Body) -> Body:
-        await channel.notify(context, single(body, context.method))
+        await caller.notify(context, single(body, context.method))
         return b""
 
     return handle
@@ -120,4 +163,4 @@ def _in_time(inner: Handler) -> Handler:
 _INTERCEPTOR_GRACE: Final = 0.075
 """Seconds past its deadline that a call has to end by itself, and to say where the time went.
 
-Between the 0.05 s of the channel and the 0.1 s within which every call has ended."""
+Between the 0.05 s of the connection and the 0.1 s within which every call has ended."""

@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
-from framerpc.config import Keepalive, Limits
+from framerpc.balancing.pickers import Picker, picker_named
+from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
 from framerpc.errors import ConfigurationError, ConnectionFailed, FrameRPCError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from framerpc.client.retry import Wait
+    from framerpc.client.retry import RetryDetails, Wait
     from framerpc.client.state import State
     from framerpc.protocol.frames import Outcome
 
@@ -54,10 +55,19 @@ class ChannelOptions:
     token: str | Callable[[], str | Awaitable[str]] | None = field(repr=False)
     on_state: Callable[[State], None] | None
     on_receipt: Callable[[str, Outcome], None] | None
+    on_retry: Callable[[RetryDetails], None] | None
+    retry: RetryPolicy
+    balance: str | Picker
+    balancing: BalancingPolicy
 
     def __post_init__(self) -> None:
         _check("limits", self.limits, Limits, "a framerpc.Limits")
         _check("keepalive", self.keepalive, Keepalive, "a framerpc.Keepalive")
+        _check("retry", self.retry, RetryPolicy, "a framerpc.RetryPolicy")
+        _check("balance", self.balance, (str, Picker), "the name of a picker, or a framerpc.Picker")
+        if isinstance(self.balance, str):
+            picker_named(self.balance, self.balancing)  # or says which there are
+        _check("balancing", self.balancing, BalancingPolicy, "a framerpc.BalancingPolicy")
         _check("tls", self.tls, (ssl.SSLContext, type(None)), "an ssl.SSLContext")
         if not isinstance(self.token, str):
             _check_callable("token", self.token, "a string, or a callable that returns one")
@@ -67,6 +77,7 @@ class ChannelOptions:
             )
         _check_callable("on_state", self.on_state, "a callable")
         _check_callable("on_receipt", self.on_receipt, "a callable")
+        _check_callable("on_retry", self.on_retry, "a callable")
 
 
 def _check(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
@@ -128,11 +139,17 @@ class CallOptions:
         timeout: Seconds for a single call, waiting for a connection included; None for none.
         stream_timeout: Seconds for a whole stream; None for none, the default.
         metadata: String pairs that travel with each call.
+        routing_key: What decides where calls go, if the balancing is sticky.
+        idempotent: Calls by name may be sent again; methods say so themselves.
+        hedge: When idempotent calls go to a second server as well; None for never.
     """
 
     timeout: float | None = 30.0
     stream_timeout: float | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    routing_key: str | None = None
+    idempotent: bool = False
+    hedge: HedgePolicy | None = None
 
     def __post_init__(self) -> None:
         for name in ("timeout", "stream_timeout"):
@@ -141,6 +158,8 @@ class CallOptions:
                 raise ConfigurationError(
                     f"{name} must be a number of seconds > 0, or None; got {value!r}"
                 )
+        _check("routing_key", self.routing_key, (str, type(None)), "a string, or None")
+        _check("hedge", self.hedge, (HedgePolicy, type(None)), "a framerpc.HedgePolicy, or None")
         metadata = cast("object", self.metadata)  # users err
         if not isinstance(metadata, Mapping):
             raise ConfigurationError(f"metadata must be a mapping, got {metadata!r}")

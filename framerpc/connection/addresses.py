@@ -1,5 +1,8 @@
 """Addresses as users write them: `tcp://`, `tls://`, `unix://` and `memory://`.
 
+Which options an address may have is known here; what they mean, and whether their values do,
+only to those who use them (`balancing.endpoint` for the weight).
+
 Spec: protocol.md, "Transports".
 """
 
@@ -11,9 +14,12 @@ from typing import TYPE_CHECKING, Final
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-__all__ = ["Address", "parse_address"]
+__all__ = ["DIAL_OPTIONS", "Address", "parse_address"]
+
+DIAL_OPTIONS: Final = frozenset({"weight"})
+"""What may stand behind the "?" of an address to be dialled."""
 
 _EXAMPLES: Final = (
     "tcp://127.0.0.1:7000, tls://example.org:7000, unix:///run/app.sock, memory://name"
@@ -32,7 +38,8 @@ class Address:
         host: Host name or IP address; empty for unix and memory.
         port: TCP port, 0 for any free one.
         path: Path of a Unix socket, or name of a memory address.
-        options: What stands behind the "?", for example a weight.
+        options: What stands behind the "?": a weight.
+        server_name: The name that the certificate must be for, where `host` is not it.
     """
 
     scheme: str
@@ -40,6 +47,7 @@ class Address:
     port: int = 0
     path: str = ""
     options: Mapping[str, str] = field(default_factory=dict[str, str])
+    server_name: str = ""
 
     def __str__(self) -> str:
         if self.scheme in {"tcp", "tls"}:
@@ -48,11 +56,16 @@ class Address:
         return f"{self.scheme}://{self.path}"
 
 
-def parse_address(url: str) -> Address:
+def parse_address(url: str, options: Collection[str] = DIAL_OPTIONS) -> Address:
     """Return the address that `url` stands for.
 
+    Args:
+        url: What a user wrote.
+        options: The options that it may have: none for one to listen at.
+
     Raises:
-        ConfigurationError: It is none of ours; the text says what it should look like.
+        ConfigurationError: It is none of ours, or has an option that it may not have; the text
+            says what it should look like.
     """
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users err
         raise ConfigurationError(f"an address is a text such as {_EXAMPLES}; got {url!r}")
@@ -60,10 +73,10 @@ def parse_address(url: str) -> Address:
     if not separator or scheme not in {"tcp", "tls", "unix", "memory"}:
         raise ConfigurationError(f"unknown address {url!r}; write one of {_EXAMPLES}")
     place, _, query = rest.partition("?")
-    options = _options(query)
+    given = _options(url, query, options)
     if scheme in {"tcp", "tls"}:
         host, port = _host_and_port(url, scheme, place)
-        return Address(scheme, host=host, port=port, options=options)
+        return Address(scheme, host=host, port=port, options=given)
     if not place:
         raise ConfigurationError(f"{url!r} names no {'path' if scheme == 'unix' else 'place'}")
     if scheme == "unix" and len(place.encode()) > _MAX_UNIX_PATH:
@@ -71,7 +84,7 @@ def parse_address(url: str) -> Address:
             f"the socket path in {url!r} has {len(place.encode())} bytes, the system allows "
             f"{_MAX_UNIX_PATH}"
         )
-    return Address(scheme, path=place, options=options)
+    return Address(scheme, path=place, options=given)
 
 
 def _host_and_port(url: str, scheme: str, place: str) -> tuple[str, int]:
@@ -87,6 +100,14 @@ def _host_and_port(url: str, scheme: str, place: str) -> tuple[str, int]:
     return name, port
 
 
-def _options(query: str) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in query.split("&") if pair)
-    return {name: value for name, _, value in pairs}
+def _options(url: str, query: str, allowed: Collection[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        if name not in allowed:
+            choice = ", ".join(f"?{each}=" for each in sorted(allowed)) or "none here"
+            raise ConfigurationError(
+                f"{url!r} has the option {name!r}, which it may not have; allowed: {choice}"
+            )
+        given[name] = value
+    return given

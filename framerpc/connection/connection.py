@@ -133,7 +133,7 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         self.closed: asyncio.Future[None] = loop.create_future()
         self.outbox = Outbox(loop, limits.max_outbox, self._overflow)
         self.streams = StreamEnds(loop, wire, self.outbox, limits)
-        self.calls = OutgoingCalls(loop, wire, self.outbox, self.streams)
+        self.calls = OutgoingCalls(loop, wire, self.outbox, self.streams, endpoint)
         self._acceptor = acceptor
         self._limits = limits
         self._loop = loop
@@ -189,10 +189,11 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Return where the next bytes go: to their place, or to the shared scratch."""
-        self._target = target = self.wire.buffer()
+        wire = self.wire
+        self._target = target = wire.buffer()
         if target is not None:
             return target
-        return self._scratch if self.wire.calls.receiving else self._small_scratch
+        return self._scratch if wire.calls.bodies else self._small_scratch
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what arrived."""
@@ -380,6 +381,11 @@ class Connection(Answering, Routing, asyncio.BufferedProtocol):
         Returns at once if the connection takes no calls any more.
         """
         if self.wire.state not in _OVER:
+            await self._turns.wait()
+
+    async def idle(self) -> None:
+        """Wait until no call of ours is in flight; at once if the connection is gone."""
+        while self.calls.alive:
             await self._turns.wait()
 
     # ------------------------------------------------------------------ ending

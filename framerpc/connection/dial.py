@@ -1,15 +1,20 @@
 """Dialling: from an address to a live connection, or one typed error that says what was wrong.
 
+A name is looked up at each dial, and its addresses are tried a little apart, see `eyeballs`.
+
 Spec: protocol.md, "Transports".
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
+from framerpc.connection.eyeballs import connect_any
 from framerpc.connection.sockets import tune
 from framerpc.errors import ConfigurationError, ConnectionFailed
 
@@ -58,6 +63,9 @@ async def dial(
         raise ConnectionFailed(str(address), 1, cause) from exc
     except OSError as exc:
         raise ConnectionFailed(str(address), 1, _in_words(exc)) from exc
+    except UnicodeError as exc:
+        cause = f"{address.host!r} can be no name: {exc}"
+        raise ConnectionFailed(str(address), 1, cause, final=True) from exc
     tune(transport, keepalive)
     return connection
 
@@ -74,12 +82,27 @@ async def _open(
         if sys.platform == "win32":
             raise ConfigurationError("unix:// addresses do not exist on Windows; use tcp://")
         return await loop.create_unix_connection(factory, address.path)
+    context: ssl.SSLContext | None = None
     if address.scheme == "tls":
         context = tls if tls is not None else ssl.create_default_context()
+    name = (address.server_name or address.host) if context is not None else None
+    if _is_literal(address.host):
         return await loop.create_connection(
-            factory, address.host, address.port, ssl=context, server_hostname=address.host
+            factory, address.host, address.port, ssl=context, server_hostname=name
         )
-    return await loop.create_connection(factory, address.host, address.port)
+    places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    sock = await connect_any(places)
+    # From here on it belongs to the transport, also if TLS fails or we are cancelled.
+    return await loop.create_connection(factory, sock=sock, ssl=context, server_hostname=name)
+
+
+def _is_literal(host: str) -> bool:
+    """Return whether a host is an IP address: nothing to look up, and no second way."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_words(exc: OSError) -> str:

@@ -131,10 +131,10 @@ class Outbox:
 
     def send_now(self, frame: bytes) -> None:
         """Write a frame at once, unless a flush is certain anyway: for a call that is alone."""
-        if self._waiting:
-            self._out.append(frame)
+        if self._waiting or self.paused is not None or self._transport is None:
+            self.send(frame)
         else:
-            self._write(frame)
+            self._transport.write(frame)
 
     def cork(self) -> None:
         """Promise to call `uncork` at the end of this wake-up."""

@@ -23,11 +23,12 @@ from framerpc.errors import (
     Status,
 )
 from framerpc.protocol.frames import PART_SIZE, CancelReason, Flag, Kind, encode
+from framerpc.protocol.states import CallState
 
 if TYPE_CHECKING:
     import asyncio
 
-    from framerpc.call import Buffer
+    from framerpc.call import Buffer, CallContext
     from framerpc.connection.outbox import Outbox
     from framerpc.connection.streams import ItemReader, ItemWriter, StreamEnds
     from framerpc.protocol.events import Refused
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT_GRACE", "OutgoingCall", "OutgoingCalls"]
 
+_OPEN: Final = CallState.OPEN
 _REQUEST: Final = Kind.REQUEST.value
 _NOTIFY: Final = Kind.NOTIFY.value
 
@@ -49,31 +51,28 @@ class OutgoingCall(msgspec.Struct, eq=False):
 
     Attributes:
         id: Its number on the connection.
+        table: The calls of the connection that it is on.
         method: The method called.
         deadline: Point in loop time, or None; None as well once it has passed.
-        timeout: Seconds it was given, for messages.
         sent: Loop time at which the request was handed to the outbox.
+        timeout: Seconds it was given, for messages.
         future: Its answer, unless the answer is a stream.
         reader: Its answer as a stream.
         writer: The stream that it sends.
     """
 
     id: int
+    table: OutgoingCalls
     method: str
     deadline: float | None
     sent: float
-    future: asyncio.Future[Any] | None = None
     timeout: float | None = None
+    future: Any = None  # an asyncio.Future, which its users need not ask for
     reader: ItemReader | None = None
     writer: ItemWriter | None = None
 
     def __repr__(self) -> str:
         return f"<OutgoingCall {self.id} {self.method}>"
-
-    def succeed(self, body: Buffer) -> None:
-        """Hand the answer to whoever waits for it; nobody may."""
-        if self.future is not None and not self.future.done():
-            self.future.set_result(body)
 
     def fail(self, error: BaseException) -> None:
         """Hand an error to whoever waits for the answer; nobody may."""
@@ -94,12 +93,13 @@ class OutgoingCalls:
         wire: The state of the protocol.
         outbox: Where frames leave.
         streams: The stream ends of the connection.
+        endpoint: The peer's address, which the contexts of calls are told.
 
     Attributes:
         alive: The calls that have not ended, by id.
     """
 
-    __slots__ = ("_loop", "_outbox", "_streams", "_sweeper", "_wire", "alive")
+    __slots__ = ("_endpoint", "_loop", "_outbox", "_streams", "_sweeper", "_wire", "alive")
 
     def __init__(
         self,
@@ -107,72 +107,72 @@ class OutgoingCalls:
         wire: Wire,
         outbox: Outbox,
         streams: StreamEnds,
+        endpoint: str,
     ) -> None:
         self.alive: dict[int, OutgoingCall] = {}
         self._loop = loop
         self._wire = wire
         self._outbox = outbox
         self._streams = streams
+        self._endpoint = endpoint
         self._sweeper = Sweeper(loop, self.alive.values, self._expire)
 
     # ---------------------------------------------------------------- starting
 
-    def start(
-        self,
-        method: str,
-        body: Buffer,
-        deadline: float | None = None,
-        headers: dict[str, Any] | None = None,
-    ) -> OutgoingCall:
+    def start(self, context: CallContext, body: Buffer) -> OutgoingCall:
         """Send a request that has one answer, the call's `future`.
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
         """
-        self._wire.check_size(len(body), method)
-        book = self._wire.calls
-        call_id = book.new_id()
-        book.opened(call_id, 0)
-        now = self._loop.time()
-        call = OutgoingCall(call_id, method, deadline, now, self._loop.create_future())
-        self._send(call, 0, headers, body)
+        wire = self._wire
+        if len(body) > wire.longest:
+            wire.check_size(len(body), context.method)
+        call_id = wire.calls.new_id()
+        wire.calls.alive[call_id] = _OPEN
+        call = OutgoingCall(
+            call_id,
+            self,
+            context.method,
+            context.deadline,
+            self._loop.time(),
+            context.timeout,
+            self._loop.create_future(),
+        )
+        self._send(call, 0, context, body)
         return call
 
     def start_stream(
-        self,
-        method: str,
-        body: Buffer,
-        deadline: float | None = None,
-        headers: dict[str, Any] | None = None,
-        *,
-        wants_stream: bool = False,
-        sends_stream: bool = False,
+        self, context: CallContext, body: Buffer, *, wants_stream: bool, sends_stream: bool
     ) -> OutgoingCall:
         """Send a request whose answer is a stream, the call's `reader`, or that sends one.
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
         """
+        method = context.method
         self._wire.check_size(len(body), method)
         book = self._wire.calls
         call_id = book.new_id()
         flags = int(wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM)
         book.opened(call_id, flags)
-        call = OutgoingCall(call_id, method, deadline, self._loop.time())
+        call = OutgoingCall(
+            call_id, self, method, context.deadline, self._loop.time(), context.timeout
+        )
         if wants_stream:
             call.reader = self._streams.reader(call_id, lambda: self.cancel(call))
         else:
             call.future = self._loop.create_future()
         if sends_stream:
             call.writer = self._streams.writer(call_id)
-        self._send(call, flags, headers, body)
+        self._send(call, flags, context, body)
         return call
 
-    def _send(
-        self, call: OutgoingCall, flags: int, headers: dict[str, Any] | None, body: Buffer
-    ) -> None:
+    def _send(self, call: OutgoingCall, flags: int, context: CallContext, body: Buffer) -> None:
+        context.peer = self._endpoint
         deadline = call.deadline
         timeout_ms = None if deadline is None else to_wire(deadline, call.sent)
+        headers = _headers(context) if context.metadata or context.attempt > 1 else None
         size = len(body)
         frame = b""
         if size <= PART_SIZE:
@@ -185,16 +185,18 @@ class OutgoingCalls:
         else:
             self._outbox.send_now(frame)
         self.alive[call.id] = call
-        if deadline is not None:
+        if deadline is not None and deadline < self._sweeper.next:
             self._sweeper.add(deadline)
 
-    def notify(self, method: str, body: Buffer, headers: dict[str, Any] | None = None) -> None:
+    def notify(self, context: CallContext, body: Buffer) -> None:
         """Send a one-way call.
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
         """
-        size = len(body)
+        context.peer = self._endpoint
+        method, size = context.method, len(body)
+        headers = {"meta": context.metadata} if context.metadata else None
         self._wire.check_size(size, method)
         call_id = self._wire.calls.new_id()
         frame = encode(_NOTIFY, call_id, method, headers, body) if size <= PART_SIZE else b""
@@ -206,13 +208,16 @@ class OutgoingCalls:
 
     # ------------------------------------------------------------------ ending
 
-    def succeed(self, call_id: int, body: Buffer) -> None:
-        """Take a RESPONSE."""
+    def succeed(self, call_id: int, body: Any) -> None:
+        """Take a RESPONSE with its complete body."""
         call = self.alive.pop(call_id, None)
-        if call is not None:
-            call.succeed(body)
-            if call.writer is not None:
-                self._streams.forget(call_id)
+        if call is None:
+            return
+        future = call.future
+        if future is not None and not future.done():  # nobody may wait any more
+            future.set_result(body)
+        if call.writer is not None:
+            self._streams.forget(call_id)
 
     def fail(self, call_id: int, error: BaseException) -> None:
         """Take an ERROR."""
@@ -292,6 +297,15 @@ class OutgoingCalls:
         )
         error.method = call.method
         return error
+
+
+def _headers(context: CallContext) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if context.metadata:
+        headers["meta"] = context.metadata
+    if context.attempt > 1:
+        headers["attempt"] = context.attempt
+    return headers
 
 
 def _ignore(_sent: bool) -> None:  # noqa: FBT001 - the callback's shape

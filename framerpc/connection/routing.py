@@ -52,7 +52,7 @@ class Routing:
         self._acceptor.cancel(self, cancel)
 
     def _on_response(self, response: Response) -> None:
-        self.calls.succeed(response.id, cast("Buffer", response.body))
+        self.calls.succeed(response.id, response.body)
         if self._turns.waiting:
             self._turns.next()
 

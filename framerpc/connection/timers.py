@@ -38,9 +38,13 @@ class Sweeper:
         entries: Returns what may have a deadline now.
         expire: Called with each entry whose deadline has passed; it must then be gone from
             `entries`, or have a later deadline, or None.
+
+    Attributes:
+        next: Loop time of the next sweep. An earlier deadline has to be added, a later one need
+            not.
     """
 
-    __slots__ = ("_entries", "_expire", "_last", "_loop", "_next", "_timer")
+    __slots__ = ("_entries", "_expire", "_last", "_loop", "_timer", "next")
 
     def __init__(
         self,
@@ -52,25 +56,25 @@ class Sweeper:
         self._entries = entries
         self._expire = expire
         self._timer: asyncio.TimerHandle | None = None
-        self._next = float("inf")  # when the timer fires
+        self.next = float("inf")  # when the timer fires
         self._last = float("-inf")  # when the last sweep was
 
     def add(self, deadline: float) -> None:
         """See to it that a sweep comes at `deadline`."""
-        if deadline < self._next:
+        if deadline < self.next:
             self._schedule(deadline)
 
     def _schedule(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._next = max(deadline, self._last + RESOLUTION)
-        self._timer = self._loop.call_at(self._next, self._sweep)
+        self.next = max(deadline, self._last + RESOLUTION)
+        self._timer = self._loop.call_at(self.next, self._sweep)
 
     def _sweep(self) -> None:
         # Timers of asyncio may fire up to one clock resolution early: believe the timer.
-        now = self._last = max(self._next, self._loop.time())
+        now = self._last = max(self.next, self._loop.time())
         self._timer = None
-        self._next = float("inf")
+        self.next = float("inf")
         due: list[Any] = []
         earliest = float("inf")
         for entry in self._entries():
@@ -83,7 +87,7 @@ class Sweeper:
                 earliest = deadline
         for entry in due:
             self._expire(entry)
-        if earliest < self._next:
+        if earliest < self.next:
             self._schedule(earliest)
 
     def stop(self) -> None:
@@ -91,4 +95,4 @@ class Sweeper:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._next = float("inf")
+        self.next = float("inf")

@@ -47,14 +47,17 @@ class MethodSpec:
         parameters: What it takes, without `self`.
         result: Type of its result, of an item if that is a stream.
         service_doc: The docstring of its service, or None if it is a bare function.
+        encode_arguments: Encodes what the caller wrote; see `ArgumentsCodec.encode`.
+        decode_arguments: Decodes a body for the handler; see `ArgumentsCodec.decode`.
     """
 
     __slots__ = (
-        "_arguments",
         "_decode_item",
         "_decode_result",
         "attribute",
+        "decode_arguments",
         "doc",
+        "encode_arguments",
         "idempotent",
         "name",
         "once",
@@ -87,42 +90,15 @@ class MethodSpec:
         self.streams_out = signature.streams_out
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: Any = signature.result
-        self._arguments = ArgumentsCodec(name, signature.parameters)
+        arguments = ArgumentsCodec(name, signature.parameters)
+        # The codec's own methods: each call passes here twice.
+        self.encode_arguments = arguments.encode
+        self.decode_arguments = arguments.decode
         self._decode_result: Decode | None = None
         self._decode_item: Decode | None = None
 
     def __repr__(self) -> str:
         return f"<MethodSpec {self.name}{self.signature}>"
-
-    def encode_arguments(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bytes, Any | None]:
-        """Encode what the caller wrote. Types are left to the receiver.
-
-        Returns:
-            The body, and the argument that is a stream, or None.
-
-        Raises:
-            InvalidArgument: The arguments do not bind to the parameters, or one of them cannot
-                be encoded; the text names it.
-        """
-        return self._arguments.encode(args, kwargs)
-
-    def decode_arguments(
-        self, body: Buffer, stream: Any | None = None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Decode a body into `args, kwargs` for the handler.
-
-        Arguments that were not sent are not in there: Python supplies the defaults.
-
-        Args:
-            body: The encoded arguments.
-            stream: What to pass for the parameter that is a stream.
-
-        Raises:
-            InvalidArgument: The body does not fit; the text names the field.
-        """
-        return self._arguments.decode(body, stream)
 
     def encode_result(self, value: object) -> bytes:
         """Encode what the handler returned, or one item of it if the result is a stream.

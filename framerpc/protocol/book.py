@@ -27,6 +27,8 @@ _SENDS_STREAM: Final = Flag.SENDS_STREAM.value
 _WANTS_STREAM: Final = Flag.WANTS_STREAM.value
 STREAM_FLAGS: Final = _SENDS_STREAM | _WANTS_STREAM
 
+_LAST_IDS: Final = MAX_ID - 1  # from here on the ids begin again
+
 _OPEN: Final = CallState.OPEN
 _FLOWS: Final = Flow.OPEN
 
@@ -41,19 +43,20 @@ class CallBook:
 
     Attributes:
         alive: State of each call that is not idle.
+        bodies: Those that are on their way to us in parts.
         ignored: Frames that crossed with the end of their call.
         peer_window: Credit that the peer grants to a new stream, in bytes.
         serves: The peer may call us; on a client only if both sides have agreed to it.
     """
 
     __slots__ = (
-        "_bodies",
         "_mixed",
         "_next_id",
         "_parity",
         "_streams",
         "_window",
         "alive",
+        "bodies",
         "ignored",
         "peer_window",
         "serves",
@@ -68,13 +71,8 @@ class CallBook:
         self._next_id = 1 if role is Role.CLIENT else 2
         self._window = window_of(limits)
         self._streams: dict[int, Streams] = {}
-        self._bodies = IncomingBodies(limits)
+        self.bodies = IncomingBodies(limits)
         self._mixed = limits.max_message < limits.max_frame  # a body in its frame may be too long
-
-    @property
-    def receiving(self) -> bool:
-        """A body in parts is on its way to us."""
-        return bool(self._bodies)
 
     # ---------------------------------------------------------------- sending
 
@@ -82,12 +80,9 @@ class CallBook:
         """Return an id that no live call of ours has."""
         call_id = self._next_id
         while call_id in self.alive:
-            call_id = self._after(call_id)
-        self._next_id = self._after(call_id)
+            call_id = call_id + 2 if call_id < _LAST_IDS else 2 - self._parity
+        self._next_id = call_id + 2 if call_id < _LAST_IDS else 2 - self._parity
         return call_id
-
-    def _after(self, call_id: int) -> int:
-        return call_id + 2 if call_id + 2 <= MAX_ID else 2 - self._parity
 
     def opened(self, call_id: int, flags: int) -> None:
         """Note that we sent a REQUEST."""
@@ -110,9 +105,9 @@ class CallBook:
         self.alive[call_id] = CallState.CANCELLING
         if call_id in self._streams:
             self._streams[call_id].given_up()
-        body = self._bodies.get(call_id)
+        body = self.bodies.get(call_id)
         if body is not None and type(body.frame) is Item:
-            self._bodies.forget(call_id)
+            self.bodies.forget(call_id)
         return True
 
     def ended(self, call_id: int) -> CallState:
@@ -126,8 +121,8 @@ class CallBook:
             raise LocalProtocolError(f"call {call_id} is not alive; nothing can be sent about it")
         if self._streams:
             self._streams.pop(call_id, None)
-        if self._bodies:
-            self._bodies.forget(call_id)
+        if self.bodies:
+            self.bodies.forget(call_id)
         return state
 
     def may_send(self, call_id: int) -> bool:

@@ -1,7 +1,7 @@
 """What received frames do to the calls of one connection, their streams and their bodies.
 
 The tables of `states` decide; this module only applies them. The few cells that nearly all
-traffic goes through are written out at the start of `Calls.receive`, where they cost a third.
+traffic goes through are written out in `Calls.take`, where they cost a third.
 
 Spec: protocol.md, "Calls", "Streams" and "Bodies in parts".
 """
@@ -32,20 +32,26 @@ from framerpc.protocol.frames import (
     Receipt,
     Request,
     Response,
+    decode_known,
 )
+from framerpc.protocol.framing import LONG, PREFIX
 from framerpc.protocol.states import CALLEE, CALLER, CallState, Effect, Flow, Step
 from framerpc.protocol.streams import ITEM_COST, NO_STREAMS
 
 if TYPE_CHECKING:
     from framerpc.protocol.events import Event
 
-__all__ = ["ITEM_COST", "CallFrame", "Calls", "PlacedPart"]
+__all__ = ["ABOUT_CALLS", "ITEM_COST", "CallFrame", "Calls", "PlacedPart"]
 
 CallFrame: TypeAlias = (
     Request | Response | Error | Cancel | Receipt | Item | End | Credit | Notify | Part
 )
 """A frame about a call."""
 
+ABOUT_CALLS: Final = frozenset(CATALOGUE[kind] for kind in Kind if kind >= Kind.REQUEST)
+"""The frames of `CallFrame`, to look a class up."""
+
+_unpack_length: Final = PREFIX.unpack_from
 _CLOSE: Final = Step(Effect.CLOSE, CallState.IDLE)
 _IDLE: Final = CallState.IDLE
 _OPEN: Final = CallState.OPEN
@@ -64,48 +70,83 @@ class Calls(CallBook):
 
     __slots__ = ()
 
+    def take(self, data: memoryview, max_frame: int, events: list[Event]) -> int:
+        """Apply the frames at the front of `data` that nearly all traffic consists of.
+
+        These are short frames about calls, with their bodies inside. The cells of the tables
+        for a request, a response and an item are written out here.
+
+        Args:
+            data: Whole frames, and perhaps the start of one, with their prefixes.
+            max_frame: Longest frame accepted, in bytes.
+            events: Gets what they mean.
+
+        Returns:
+            The position of the first frame that takes the long way, or is not complete.
+
+        Raises:
+            RemoteProtocolError: As `receive`.
+        """
+        alive, streams, bodies, parity = self.alive, self._streams, self.bodies, self._parity
+        end = 0 if self._mixed else len(data)
+        start = 0
+        while (first := start + 4) < end and not bodies:
+            (size,) = _unpack_length(data, start)
+            stop = first + size
+            if stop > end or size > max_frame or not size:
+                return start
+            try:
+                frame = decode_known(data[first:stop])
+            except (ValueError, RecursionError):
+                return start
+            kind = frame.__class__
+            if kind is Response and (  # CALLER, open
+                alive.get(frame.id) is _OPEN
+                and frame.id & 1 == parity
+                and frame.body.__class__ is bytes
+                and frame.id not in streams
+            ):
+                del alive[frame.id]
+            elif kind is Request and (  # CALLEE, idle
+                frame.id not in alive
+                and frame.id & 1 != parity
+                and self.serves
+                and frame.body.__class__ is bytes
+                and not frame.flags & STREAM_FLAGS
+            ):
+                alive[frame.id] = _OPEN
+            elif kind not in ABOUT_CALLS or size >= LONG:
+                return start
+            elif kind is not Item or not self._took(frame):
+                self.receive(frame, events)
+                start = stop
+                continue
+            events.append(frame)
+            start = stop
+        return start
+
+    def _took(self, item: Item) -> bool:
+        """Charge an item that is here and may come now; return False for any other."""
+        streams = self._streams.get(item.id, NO_STREAMS)
+        if (  # CONSUMER, open
+            streams.consuming is not _FLOWS
+            or streams.may_receive <= 0
+            or self.alive.get(item.id) is not _OPEN
+            or type(item.body) is not bytes
+        ):
+            return False
+        streams.may_receive -= ITEM_COST + len(item.body)
+        return True
+
     def receive(self, frame: CallFrame, events: list[Event]) -> None:
-        """Apply one frame about a call.
+        """Apply one frame about a call, by the tables.
 
         Raises:
             RemoteProtocolError: The tables say CLOSE, or a limit of the protocol is broken.
         """
         call_id = frame.id
+        kind = _KIND_OF[type(frame)]
         state = self.alive.get(call_id, _IDLE)
-        if not self._mixed and call_id not in self._bodies:
-            if type(frame) is Request:  # CALLEE, idle
-                if (
-                    state is _IDLE
-                    and self.serves
-                    and call_id & 1 != self._parity
-                    and not frame.flags & STREAM_FLAGS
-                    and type(frame.body) is bytes
-                ):
-                    self.alive[call_id] = _OPEN
-                    events.append(frame)
-                    return
-            elif type(frame) is Response:  # CALLER, open
-                if (
-                    state is _OPEN
-                    and call_id & 1 == self._parity
-                    and type(frame.body) is bytes
-                    and call_id not in self._streams
-                ):
-                    del self.alive[call_id]
-                    events.append(frame)
-                    return
-            elif type(frame) is Item and state is _OPEN and type(frame.body) is bytes:
-                streams = self._streams.get(call_id, NO_STREAMS)
-                if streams.consuming is _FLOWS and streams.may_receive > 0:  # CONSUMER, open
-                    streams.may_receive -= ITEM_COST + len(frame.body)
-                    events.append(frame)
-                    return
-        self._by_the_tables(_KIND_OF[type(frame)], frame, state, events)
-
-    def _by_the_tables(
-        self, kind: Kind, frame: CallFrame, state: CallState, events: list[Event]
-    ) -> None:
-        call_id = frame.id
         ours = call_id & 1 == self._parity
         step = (CALLER if ours else CALLEE)[state].get(kind, _CLOSE)
         if step.effect is Effect.CLOSE or (kind in _STARTS and not self.serves):
@@ -126,7 +167,7 @@ class Calls(CallBook):
 
     def _in_order(self, kind: Kind, call_id: int, *, ours: bool) -> None:
         """Refuse what may not come between the parts of a body."""
-        body = self._bodies.get(call_id)
+        body = self.bodies.get(call_id)
         if body is None:
             return
         upload_error = kind is Kind.ERROR and not ours
@@ -135,7 +176,7 @@ class Calls(CallBook):
                 f"{kind.name} for call {call_id} while a body of it is still on its way"
             )
         if upload_error:
-            self._bodies.forget(call_id)
+            self.bodies.forget(call_id)
 
     def _in_stream(self, kind: Kind, frame: CallFrame, *, ours: bool) -> bool:
         """Apply a frame to the stream that it is about; return whether to deliver it."""
@@ -160,7 +201,7 @@ class Calls(CallBook):
         if type(frame) is Request:
             self._open(frame)
         elif type(frame) is Cancel:
-            self._bodies.forget(call_id)
+            self.bodies.forget(call_id)
 
     def _open(self, request: Request) -> None:
         flags = request.flags
@@ -170,7 +211,7 @@ class Calls(CallBook):
     def _forget(self, call_id: int) -> None:
         self.alive.pop(call_id, None)
         self._streams.pop(call_id, None)
-        self._bodies.forget(call_id)
+        self.bodies.forget(call_id)
 
     # -------------------------------------------------------- bodies in parts
 
@@ -179,7 +220,7 @@ class Calls(CallBook):
         body = frame.body
         if type(body) is not int:
             # One that is here already is only refused if somebody can still be told.
-            refused = self._bodies.too_long(frame, _size_of(frame)) if self._mixed else None
+            refused = self.bodies.too_long(frame, _size_of(frame)) if self._mixed else None
             if refused is None or type(frame) is Response:
                 return False
             if type(frame) is Request:
@@ -189,13 +230,13 @@ class Calls(CallBook):
                 self.alive[frame.id] = _OPEN  # so that the id counts as used
             if type(frame) is Request:
                 self._open(frame)
-            refused = self._bodies.announce(frame, body)
+            refused = self.bodies.announce(frame, body)
         if refused is not None:
             events.append(refused)
         return True
 
     def _part(self, frame: Part, events: list[Event]) -> None:
-        body = self._bodies.get(frame.id)
+        body = self.bodies.get(frame.id)
         if body is not None:
             body.add(frame.chunk)
             self._added(frame.id, body, events)
@@ -208,7 +249,7 @@ class Calls(CallBook):
         """Copy a PART frame straight into its body; return False for any other frame."""
         view = memoryview(data)
         header = parse_part_header(view, len(view))
-        body = self._bodies.get(header[0]) if header is not None else None
+        body = self.bodies.get(header[0]) if header is not None else None
         if header is None or body is None:
             return False
         call_id, begin = header
@@ -222,11 +263,11 @@ class Calls(CallBook):
         Raises:
             RemoteProtocolError: The part is longer than its body.
         """
-        return self._bodies.place(start, size) if self._bodies else None
+        return self.bodies.place(start, size) if self.bodies else None
 
     def placed(self, part: PlacedPart, events: list[Event]) -> None:
         """Note that a part is complete that was written straight into its body."""
-        if self._bodies.get(part.call_id) is not part.body:
+        if self.bodies.get(part.call_id) is not part.body:
             self.ignored += 1  # the call ended meanwhile
             return
         part.body.received += part.count
@@ -236,7 +277,7 @@ class Calls(CallBook):
         """Let the frame that announced a body take its step once all of it is here."""
         if not body.complete:
             return
-        self._bodies.forget(call_id)
+        self.bodies.forget(call_id)
         frame = body.frame
         if type(frame) is Response or type(frame) is Notify:
             self._forget(call_id)

@@ -7,12 +7,16 @@ Spec: protocol.md, "Framing" and "The msgpack profile".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from framerpc.codecs import packb
 from framerpc.protocol.kinds import Kind
 
 __all__ = ["encode", "part_header"]
+
+_SHORT: Final = 256
+_PREFIXES: Final = [size.to_bytes(4, "big") for size in range(_SHORT)]
+"""Prefixes of short frames: most are, and a look-up is the cheaper way."""
 
 
 def encode(*fields: Any) -> bytes:
@@ -24,7 +28,8 @@ def encode(*fields: Any) -> bytes:
         payload = packb(fields)
     except UnicodeEncodeError:
         payload = packb(_encodable(fields))
-    return len(payload).to_bytes(4, "big") + payload
+    size = len(payload)
+    return (_PREFIXES[size] if size < _SHORT else size.to_bytes(4, "big")) + payload
 
 
 def _encodable(value: Any) -> Any:

@@ -66,6 +66,7 @@ __all__ = [
     "Response",
     "Welcome",
     "decode",
+    "decode_known",
     "encode",
     "part_header",
 ]
@@ -266,7 +267,9 @@ class _AnyFrame(msgspec.Struct, array_like=True):
     kind: int
 
 
-_decode: Final = msgspec.msgpack.Decoder(Frame).decode
+decode_known: Final = msgspec.msgpack.Decoder(Frame).decode
+"""Return the frame; raises ValueError or RecursionError if it is not one of the catalogue."""
+
 _decode_any: Final = msgspec.msgpack.Decoder(_AnyFrame).decode
 
 
@@ -277,7 +280,7 @@ def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
         RemoteProtocolError: It is no frame of this protocol.
     """
     try:
-        known: Frame = _decode(frame)
+        known: Frame = decode_known(frame)
     except (ValueError, RecursionError) as exc:
         _refuse(frame, exc)
         return None

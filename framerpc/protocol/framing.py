@@ -49,9 +49,13 @@ class FrameDecoder:
         place: Asked when the start of a long frame is there and its rest is not: gets what
             there is of the frame and its length; returns where the rest shall go, or None
             for a buffer of our own.
+
+    Attributes:
+        max_frame: Longest frame accepted, in bytes.
+        target: Where the rest of a long frame goes, while there is one.
     """
 
-    __slots__ = ("_filled", "_frame", "_place", "_tail", "_target", "max_frame")
+    __slots__ = ("_filled", "_frame", "_place", "_tail", "max_frame", "target")
 
     def __init__(
         self,
@@ -61,15 +65,15 @@ class FrameDecoder:
         self.max_frame = max_frame
         self._place = place
         self._tail = b""  # a short incomplete frame, with its prefix
-        self._target: memoryview | None = None  # the rest of a long one goes here
+        self.target: memoryview | None = None  # the rest of a long one goes here
         self._filled = 0
         self._frame: Whole | None = None
 
     @property
     def missing(self) -> int:
         """Bytes until the next frame is complete, as far as can be told: at most that many."""
-        if self._target is not None:
-            return len(self._target) - self._filled
+        if self.target is not None:
+            return len(self.target) - self._filled
         have = len(self._tail)
         if have < PREFIX.size:
             return PREFIX.size - have
@@ -81,18 +85,25 @@ class FrameDecoder:
 
         After bytes were written there, call `written`; otherwise use `feed`.
         """
-        return None if self._target is None else self._target[self._filled :]
+        return None if self.target is None else self.target[self._filled :]
 
     def written(self, count: int) -> Whole | None:
         """Account for `count` bytes written into `buffer()`; return the frame if it is complete."""
-        assert self._target is not None  # a bug of ours, never the peer's
+        assert self.target is not None  # a bug of ours, never the peer's
         self._filled += count
-        if self._filled < len(self._target):
+        if self._filled < len(self.target):
             return None
         frame = self._frame
-        self._target = self._frame = None
+        self.target = self._frame = None
         self._filled = 0
         return frame
+
+    def joined(self, data: memoryview) -> memoryview:
+        """Return `data` behind the start of a short frame that was kept, which is not any more."""
+        if not self._tail:
+            return data
+        tail, self._tail = self._tail, b""
+        return memoryview(tail + data)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[memoryview | Whole]:
         """Take a chunk and yield the frames that are complete now, one by one.
@@ -106,17 +117,14 @@ class FrameDecoder:
                 a frame that is going to be refused.
             RemoteProtocolError: A frame of no bytes.
         """
-        view = memoryview(data)
+        view = self.joined(memoryview(data))
         position = 0
-        if self._target is not None:
-            position = min(len(self._target) - self._filled, len(view))
-            self._target[self._filled : self._filled + position] = view[:position]
+        if self.target is not None:
+            position = min(len(self.target) - self._filled, len(view))
+            self.target[self._filled : self._filled + position] = view[:position]
             whole = self.written(position)
             if whole is not None:
                 yield whole
-        elif self._tail:
-            view = memoryview(self._tail + view)
-            self._tail = b""
         end = len(view)
         last = end - 4  # PREFIX.size, inlined on the hot path
         unpack_from, max_frame = PREFIX.unpack_from, self.max_frame
@@ -146,10 +154,10 @@ class FrameDecoder:
         destination = self._place(start, size) if self._place else None
         if destination is not None:
             self._frame = destination
-            self._target = destination.target
+            self.target = destination.target
             return
         whole = bytearray(size)
         whole[: len(start)] = start
         self._frame = whole
-        self._target = memoryview(whole)
+        self.target = memoryview(whole)
         self._filled = len(start)

@@ -14,7 +14,7 @@ import enum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.errors import CloseCode, LocalProtocolError, MessageTooLarge, RemoteProtocolError
-from framerpc.protocol.calls import CallFrame, Calls, PlacedPart
+from framerpc.protocol.calls import ABOUT_CALLS, CallFrame, Calls, PlacedPart
 from framerpc.protocol.events import Violation
 from framerpc.protocol.frames import (
     CATALOGUE,
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["Wire", "announce"]
 
 _KIND_OF: Final = {frame: Kind(number) for number, frame in CATALOGUE.items()}
-_ABOUT_CALLS: Final = frozenset(CATALOGUE[kind] for kind in Kind if kind >= Kind.REQUEST)
 
 
 class Wire:
@@ -71,6 +70,7 @@ class Wire:
         state: Where the connection is in its life.
         calls: The calls that are alive.
         peer: What the peer is ready to receive; the minimum until it has told.
+        longest: Bytes of a body that both sides take.
         greeting: What the client greeted with (server only, once received).
         reply: What the server answered (client only, once received).
         unknown: Optional frames of a kind that we do not know, ignored.
@@ -84,6 +84,7 @@ class Wire:
         "_said",
         "calls",
         "greeting",
+        "longest",
         "peer",
         "reply",
         "role",
@@ -99,6 +100,7 @@ class Wire:
         self.greeting: Greeting | None = None
         self.reply: Reply | None = None
         self.unknown = 0
+        self.longest = min(limits.max_message, MINIMUM.message)
         self._limits = limits
         self._preamble = b""  # the peer's, as far as it has arrived
         self._early = bytearray()
@@ -113,7 +115,9 @@ class Wire:
 
     def buffer(self) -> memoryview | None:
         """Return where the next bytes belong, or None if any buffer will do."""
-        return self._decoder.buffer() if self.state in _LIVE else None
+        if self._decoder.target is None or self.state not in _LIVE:
+            return None
+        return self._decoder.buffer()
 
     def written(self, count: int) -> list[Event]:
         """Account for `count` bytes that were written into `buffer()`."""
@@ -125,7 +129,7 @@ class Wire:
     def receive(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Take the next bytes from the peer and return what they mean, in order."""
         if self.state in _LIVE:
-            return self._events(self._decoder.feed(data))
+            return self._receive_live(memoryview(data))
         if self.state is ConnectionState.CLOSED:
             return []
         try:
@@ -134,6 +138,21 @@ class Wire:
             return self._greet(memoryview(data))
         except RemoteProtocolError as error:
             return [self._violation(error)]
+
+    def _receive_live(self, data: memoryview) -> list[Event]:
+        decoder = self._decoder
+        if decoder.target is not None:
+            return self._events(decoder.feed(data))
+        data = decoder.joined(data)
+        events: list[Event] = []
+        try:
+            taken = self.calls.take(data, decoder.max_frame, events)
+        except RemoteProtocolError as error:
+            events.append(self._violation(error))
+            return events
+        if taken < len(data):
+            events += self._events(decoder.feed(data[taken:]))
+        return events
 
     def _violation(self, error: RemoteProtocolError) -> Violation:
         self.state = ConnectionState.CLOSED
@@ -166,10 +185,10 @@ class Wire:
         live = self.state in _LIVE
         try:
             for data in frames:
-                if calls.receiving and self._is_part(data, events):
+                if calls.bodies and self._is_part(data, events):
                     continue
                 frame = decode(cast("memoryview", data))
-                if live and type(frame) in _ABOUT_CALLS:
+                if live and type(frame) in ABOUT_CALLS:
                     receive(cast("CallFrame", frame), events)
                 elif live and frame is None:
                     self.unknown += 1
@@ -213,6 +232,7 @@ class Wire:
 
     def _know_peer(self, announced: Announced) -> None:
         self.peer = announced
+        self.longest = min(self._limits.max_message, announced.message)
         self.calls.peer_window = announced.window
         self._decoder.max_frame = self._limits.max_frame
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, chain
+from framerpc.contract.values import encode
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 from framerpc.protocol.frames import Flag
 from framerpc.server.threads import blocking_iterator
@@ -97,15 +98,18 @@ def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
     waits = _is_async(function)  # not with `run="loop"` on a plain `def`
 
     async def handle(context: CallContext, body: Body) -> Body:
-        if isinstance(body, Stream):
+        if body.__class__ is Stream:
             args, kwargs = _with_stream(spec, body)
         else:
-            args, kwargs = decode(body)
+            args, kwargs = decode(body)  # type: ignore[arg-type] # no stream
         context.started = context.now()
         result = function(*args, **kwargs)
         if waits:
             result = await result
-        return _encoded(spec, result)
+        try:
+            return encode(result)
+        except Exception:  # noqa: BLE001 - which says what is wrong
+            return _encoded(spec, result)
 
     return handle
 

@@ -7,7 +7,8 @@ Strategy: a future that steps its coroutine itself, built on the extension point
 asyncio offers to other implementations of tasks (Python's documentation, "Extending
 asyncio"). It is the current task from its first step on, so `asyncio.timeout()`,
 `asyncio.TaskGroup` and the like work inside it. What it saves is the way through the queue,
-and the registration, which happens when it first waits.
+and the registration, which happens when it first waits. One that ended in its first step, and
+that nobody has kept, serves for the next call: making it costs more than many a handler.
 """
 
 # pyright: reportPrivateUsage=false
@@ -16,13 +17,14 @@ and the registration, which happens when it first waits.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 from asyncio import base_tasks
 from asyncio.tasks import _enter_task, _leave_task, _register_task
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    import contextvars
     from asyncio import Task as _Interface
     from collections.abc import Callable, Coroutine
     from types import FrameType
@@ -40,6 +42,10 @@ _Future: Final[type[asyncio.Future[Any]]] = asyncio.Future
 _set_result: Final = _Future.set_result  # `super()` is dear where each call passes
 _set_exception: Final = _Future.set_exception
 _cancel: Final = _Future.cancel
+_spare: EagerTask[Any] | None = None
+_NO_CONTEXT: Final = contextvars.Context()
+_NOBODY_ELSE: Final = 3
+"""References to a task in `_first_step`: its own, that of `start`, and the count's."""
 
 
 def start(
@@ -50,13 +56,18 @@ def start(
     name: str | None = None,
 ) -> _T | EagerTask[_T]:
     """Run `coro` at once until it ends or waits; see `framerpc.server.eager`."""
-    task: EagerTask[_T] = _new_task(loop=loop)
+    global _spare  # noqa: PLW0603 - one object for the process
+    task: EagerTask[_T] | None = _spare
+    if task is not None and task._loop is loop:  # so no other thread can want it
+        _spare = None
+    else:
+        task = _new_task(loop=loop)
+        task._must_cancel = False
+        task._fut_waiter = None
+        task._cancel_requests = 0
     task._coro = coro
     task._context = context
     task._name = name
-    task._must_cancel = False
-    task._fut_waiter = None
-    task._cancel_requests = 0
     outer: asyncio.Task[Any] | None = None
     try:
         _enter_task(loop, task)
@@ -83,6 +94,7 @@ def _start_inside(outer: asyncio.Task[Any], task: EagerTask[_T]) -> _T | EagerTa
 
 def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
     """Take the first step; the task is the current one."""
+    global _spare  # noqa: PLW0603 - as in start
     loop = task._loop
     try:
         yielded = task._context.run(task._coro.send, None)
@@ -92,7 +104,11 @@ def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
             _cancel(task, msg=task._cancel_text)
             return task.result()
         result: _T = stop.value
-        _set_result(task, result)
+        if getrefcount(task) == _NOBODY_ELSE and not task._callbacks and not task._cancel_requests:
+            task._context = _NO_CONTEXT  # which may keep much alive
+            _spare = task
+        else:
+            _set_result(task, result)
         return result
     except BaseException as exc:
         _leave_task(loop, task)

@@ -78,7 +78,11 @@ class Peer:
     """
 
     __slots__ = (
+        "_clock",
+        "_longest",
         "_loop",
+        "_methods",
+        "_most_calls",
         "_one_way",
         "_server",
         "_sweeper",
@@ -98,6 +102,11 @@ class Peer:
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
         self._server = server
         self._loop = loop
+        # What every call asks for.
+        self._clock = loop.time
+        self._methods = server.dispatcher.methods
+        self._most_calls = server.limits.max_calls
+        self._longest = server.limits.max_timeout
         self._sweeper = Sweeper(loop, self._expiring, self._expire)
 
     def __repr__(self) -> str:
@@ -163,37 +172,37 @@ class Peer:
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
         call_id = request.id
-        method = self._server.dispatcher.methods.get(request.method)
+        server = self._server
+        method = self._methods.get(request.method)
         if (
             method is None
             or request.flags != method.flags
             or request.headers
-            or len(self.calls) >= self._server.limits.max_calls
-            or self._server.draining
+            or len(self.calls) >= self._most_calls
+            or server.draining
         ):
             problem = self._why_not(request.method, method, request.flags, request.headers)
             if problem is not None or method is None:
                 self._refuse(connection, call_id, problem)
                 return
         timeout_ms = request.timeout_ms
-        longest = self._server.limits.max_timeout
-        if timeout_ms is None:
-            timeout = None if method.flags else longest
-        else:
-            timeout = min(timeout_ms / 1000, longest)
-            if not timeout_ms:
-                late = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
-                self._refuse(connection, call_id, late)
-                return
+        timeout: float | None = self._longest
+        if timeout_ms:
+            timeout = timeout_ms / 1000
+            timeout = min(timeout, self._longest)
+        elif timeout_ms == 0:
+            late = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
+            self._refuse(connection, call_id, late)
+            return
+        elif method.flags:
+            timeout = None
         context = self._context(request.method, request.headers, timeout)
-        call = IncomingCall(call_id, context, context.deadline)
-        self.calls[call_id] = call
-        head = cast("Buffer", request.body)
-        body: Body = head
+        self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
+        body: Any = request.body
         if method.flags:
             context.streams = bool(method.flags & Flag.WANTS_STREAM)
             if method.flags & Flag.SENDS_STREAM:
-                body = Stream(connection.streams.reader(call_id), head)
+                body = Stream(connection.streams.reader(call_id), body)
         self._start(call_id, call, method, body)
 
     def _refuse(self, connection: Connection, call_id: int, problem: Failure | None) -> None:
@@ -281,40 +290,48 @@ class Peer:
     def _context(
         self, name: str, headers: dict[str, Any] | None, timeout: float | None
     ) -> CallContext:
-        clock = self._loop.time
+        clock = self._clock
         now = clock()
-        return CallContext(
+        context = CallContext(
             name,
             clock,
             now,
             None if timeout is None else now + timeout,
             timeout,
-            (headers.get("meta") or {}) if headers else {},
+            {},
             self.identity,
             self.address,
             self._server,
         )
+        if headers:
+            context.metadata = headers.get("meta") or {}
+            attempt = headers.get("attempt")
+            if type(attempt) is int and attempt > 0:
+                context.attempt = attempt
+        return context
 
     # -------------------------------------------------------------------- running
 
     def _start(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
-        token = current_context.set(call.context)
-        context = copy_context()
-        current_context.reset(token)
-        task = start(self._run(key, call, method, body), loop=self._loop, context=context)
+        task = start(self._run(key, call, method, body), loop=self._loop, context=copy_context())
         if task is not None and not call.context.finished:
             call.task = task
-            if call.deadline is not None:
-                self._sweeper.add(call.deadline)
+            deadline = call.deadline
+            if deadline is not None and deadline < self._sweeper.next:
+                self._sweeper.add(deadline)
 
     async def _run(self, key: int, call: IncomingCall, method: Method, body: Body) -> None:
         """Handle one call to its end, whatever happens. Cancelling it stops the handler."""
+        current_context.set(call.context)  # this coroutine has a context of its own
         try:
-            result = await method.handler(call.context, body)
-            if type(result) is Stream:
+            result: Any = await method.handler(call.context, body)
+            if result.__class__ is Stream:
                 await self._send_stream(call, result)
+            elif call.cancelled:
+                self._receipt(call, Outcome.FINISHED)
             elif not call.answered:
-                leaving = self._respond(call, cast("Buffer", result))
+                leaving = self.connection.respond(call.id, result)  # or raises MessageTooLarge
+                call.answered = True
                 if leaving is not None:
                     await leaving
         except asyncio.CancelledError:
@@ -328,15 +345,10 @@ class Peer:
             del self.calls[key]
             if body.__class__ is Stream:
                 self.connection.streams.forget(call.id)
-            self._server.ended_call(self)
-
-    def _respond(self, call: IncomingCall, body: Buffer) -> asyncio.Future[None] | None:
-        if call.cancelled:
-            self._receipt(call, Outcome.FINISHED)
-            return None
-        leaving = self.connection.respond(call.id, body)  # or raises MessageTooLarge
-        call.answered = True
-        return leaving
+            server = self._server
+            server.counters.calls += 1
+            if server.draining and not self.calls:
+                server.peers.note()
 
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""

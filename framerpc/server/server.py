@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
     from framerpc.contract.service import MethodSpec
-    from framerpc.server.peer import Peer
 
 __all__ = ["Counters", "Listening", "Server"]
 
@@ -230,7 +229,7 @@ class Server:
             raise ConfigurationError("the server listens already; pass all addresses at once")
         if not urls:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
-        addresses = [parse_address(url) for url in urls]
+        addresses = [parse_address(url, options=()) for url in urls]
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.draining = False
@@ -369,12 +368,6 @@ class Server:
         except Exception:
             _logger.exception("! trusted() failed for %r", context)
             return False
-
-    def ended_call(self, peer: Peer) -> None:
-        """Count a call that ended."""
-        self.counters.calls += 1
-        if self.draining and not peer.calls:
-            self.peers.note()
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted, and what is there now, by name."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeGuard, TypeVar, overload
 
-from framerpc.client.client import Client
-from framerpc.client.client import connect as connect_async
+from framerpc.client.connect import connect as connect_async
 from framerpc.client.options import UNCHANGED
 from framerpc.contract.service import spec_of
 from framerpc.errors import ConfigurationError
@@ -21,13 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
+    from framerpc.balancing.candidate import Report
+    from framerpc.balancing.pickers import Picker
     from framerpc.call import Interceptor
+    from framerpc.client.client import Client
     from framerpc.client.options import Unchanged
-    from framerpc.client.retry import Wait
+    from framerpc.client.retry import RetryDetails, Wait
     from framerpc.client.state import State
-    from framerpc.config import Keepalive, Limits
+    from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
     from framerpc.contract.service import MethodSpec
     from framerpc.protocol.frames import Outcome
+    from framerpc.resolvers.resolver import Resolver
 
 __all__ = ["SyncClient", "connect"]
 
@@ -36,7 +39,7 @@ _R = TypeVar("_R")
 
 
 def connect(
-    *urls: str,
+    *urls: str | Resolver,
     timeout: float | None = 30.0,
     metadata: Mapping[str, str] | None = None,
     token: str | Callable[[], str | Awaitable[str]] | None = None,
@@ -47,8 +50,13 @@ def connect(
     interceptors: Sequence[Interceptor] = (),
     on_state: Callable[[State], None] | None = None,
     on_receipt: Callable[[str, Outcome], None] | None = None,
+    retry: RetryPolicy | None = None,
+    on_retry: Callable[[RetryDetails], None] | None = None,
+    hedge: HedgePolicy | None = None,
+    balance: str | Picker = "least_loaded",
+    balancing: BalancingPolicy | None = None,
 ) -> SyncClient:
-    """Return a blocking client of a server; use it in a `with` block.
+    """Return a blocking client of one or several servers; use it in a `with` block.
 
     Options as for `framerpc.connect`. Callbacks and interceptors run in the thread of
     `framerpc.sync`, not in the caller's.
@@ -68,12 +76,17 @@ def connect(
         interceptors=interceptors,
         on_state=on_state,
         on_receipt=on_receipt,
+        retry=retry,
+        on_retry=on_retry,
+        hedge=hedge,
+        balance=balance,
+        balancing=balancing,
     )
     return SyncClient(client)
 
 
 class SyncClient:
-    """A blocking client of one server. Made by `connect`."""
+    """A blocking client of one or several servers. Made by `connect`."""
 
     def __init__(self, client: Client, portal: Portal | None = None) -> None:
         self._client = client
@@ -121,9 +134,14 @@ class SyncClient:
             )
         return self._portal
 
-    def ready(self, timeout: float | None = None) -> None:
-        """Wait until the server has welcomed us; see `Client.ready`."""
-        self._running().run(self._client.ready(timeout))
+    def ready(
+        self,
+        timeout: float | None = None,
+        *,
+        all: bool = False,  # noqa: A002 - as Client.ready
+    ) -> None:
+        """Wait until a server has welcomed us; see `Client.ready`."""
+        self._running().run(self._client.ready(timeout, all=all))
 
     @property
     def state(self) -> State:
@@ -135,12 +153,26 @@ class SyncClient:
         *,
         timeout: float | Unchanged | None = UNCHANGED,
         metadata: Mapping[str, str] | None = None,
+        routing_key: str | Unchanged | None = UNCHANGED,
+        idempotent: bool | Unchanged = UNCHANGED,
+        hedge: HedgePolicy | Unchanged | None = UNCHANGED,
     ) -> SyncClient:
         """Return a view of this client with other options; see `Client.with_options`.
 
         The view ends with the client: it needs no closing of its own.
         """
-        return _View(self, self._client.with_options(timeout=timeout, metadata=metadata))
+        view = self._client.with_options(
+            timeout=timeout,
+            metadata=metadata,
+            routing_key=routing_key,
+            idempotent=idempotent,
+            hedge=hedge,
+        )
+        return _View(self, view)
+
+    def endpoints(self) -> list[Report]:
+        """Return what is known of each server; see `Client.endpoints`."""
+        return self._client.endpoints()
 
     def statistics(self) -> dict[str, int]:
         """Return what is in flight, and what became of cancelled calls."""

@@ -95,19 +95,6 @@ async def test_call_that_never_left_waits_for_the_next_connection() -> None:
 
 
 @virtual_time
-async def test_first_address_that_answers_is_used() -> None:
-    """With several addresses, a dial tries them in order."""
-    async with (
-        framerpc.Server(Work()).listen("memory://second") as second,
-        framerpc.Server(Work()).listen("memory://third") as third,
-        framerpc.connect("memory://first", "memory://second", "memory://third") as client,
-    ):
-        assert await client.call("Work/echo", 1) == 1
-        assert second.statistics()["connections"] == 1
-        assert third.statistics()["connections"] == 0
-
-
-@virtual_time
 async def test_closing_ends_calls_in_flight() -> None:
     """Leaving the block ends what waits, and cancels the handler."""
     work = Work()

@@ -107,8 +107,8 @@ def test_ended_calls_leave_nothing_behind(role: Role) -> None:
             calls.ended(1)
             assert not calls.alive
             assert not calls._streams
-            assert not calls.receiving
-            assert calls._bodies._receiving == calls._bodies._refused == 0
+            assert not calls.bodies
+            assert calls.bodies._receiving == calls.bodies._refused == 0
 
 
 @pytest.mark.parametrize("end", [Response(1, b""), Error(1, 9, 1, "", None), Receipt(1, 0), End(1)])
@@ -118,13 +118,13 @@ def test_the_last_frame_leaves_nothing_behind(end: Any) -> None:
     calls.opened(1, 1 if isinstance(end, End) else 2)
     if isinstance(end, (Error, Receipt)):
         calls.receive(Response(1, 100), [])
-        assert calls.receiving
+        assert calls.bodies
     if isinstance(end, Receipt):
         calls.cancelled(1)
     calls.receive(end, [])
     assert not calls.alive
     assert not calls._streams
-    assert not calls.receiving
+    assert not calls.bodies
 
 
 def test_a_client_may_be_called_once_both_have_agreed() -> None:
@@ -153,4 +153,4 @@ def test_a_body_lost_with_its_call_is_not_resurrected() -> None:
     events: list[Event] = []
     calls.placed(placed, events)
     assert (events, calls.ignored) == ([], 1)
-    assert calls._bodies[1].received == 0
+    assert calls.bodies[1].received == 0

@@ -343,8 +343,8 @@ class TwoSides(RuleBasedStateMachine):
             calls = side.wire.calls
             assert not calls.alive
             assert not calls._streams
-            assert not calls.receiving
-            assert calls._bodies._receiving == 0
+            assert not calls.bodies
+            assert calls.bodies._receiving == 0
         assert not self.notified
 
 

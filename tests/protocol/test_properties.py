@@ -100,7 +100,7 @@ def check(wire: Wire, events: list[Event], data: bytes) -> None:
     violations = [event for event in events if isinstance(event, Violation)]
     assert violations in ([], events[-1:])
     assert not violations or wire.state is ConnectionState.CLOSED
-    bodies = wire.calls._bodies
+    bodies = wire.calls.bodies
     assert bodies._receiving <= 50_000
     assert sum(len(body.take()) for body in bodies.values()) <= 16 * len(data)
     assert len(wire._early) <= LIMITS.max_early + len(data)

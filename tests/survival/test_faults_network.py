@@ -201,10 +201,12 @@ async def test_restarted_server_is_told_apart() -> None:
         for _ in range(2):
             async with framerpc.Server(Work()).listen("memory://restarts", grace=0):
                 assert await client.call("Work/echo", 1) == 1
-                channel = client._core.channel
-                assert channel is not None
-                assert channel.reply is not None
-                seen.append(channel.reply.instance)
+                pool = client._core.pool
+                assert pool is not None
+                assert pool.only is not None
+                assert pool.only.connection is not None
+                assert pool.only.connection.wire.reply is not None
+                seen.append(pool.only.connection.wire.reply.instance)
     assert seen[0] != seen[1]
 
 

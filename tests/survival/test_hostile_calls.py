@@ -311,10 +311,11 @@ async def test_stream_ends_leave_nothing_to_watch() -> None:
     async with besieged() as siege:
         for _ in range(50):
             assert [n async for n in siege.witness.stream("Work/count", 5)] == list(range(5))
-        channel = siege.witness._core.channel
-        assert channel is not None
-        assert channel.connection is not None
-        assert not channel.connection.streams._watched
+        pool = siege.witness._core.pool
+        assert pool is not None
+        assert pool.only is not None
+        assert pool.only.connection is not None
+        assert not pool.only.connection.streams._watched
 
 
 @virtual_time
