@@ -12,18 +12,18 @@ import secrets
 from typing import TYPE_CHECKING
 
 from framerpc.backplane.shelf import Shelf
+from framerpc.backplane.shelved import Shelved
 from framerpc.config import TopicLimits
 from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import Position
 
 if TYPE_CHECKING:
-    from framerpc.config import TopicPolicy
-    from framerpc.pubsub.store import Deliver, Found, Message, Page, Since, Topics
+    from framerpc.pubsub.store import Deliver, Message
 
 __all__ = ["MemoryStore", "nobody", "unkept"]
 
 
-class MemoryStore:
+class MemoryStore(Shelved):
     """Histories in this process; a `Store`.
 
     Args:
@@ -33,15 +33,11 @@ class MemoryStore:
     """
 
     def __init__(self, limits: TopicLimits | None = None, *, instance: str = "") -> None:
-        self._shelf = Shelf(limits or TopicLimits(), instance or secrets.token_hex(6))
+        super().__init__(Shelf(limits or TopicLimits(), instance or secrets.token_hex(6)))
         self._deliver: Deliver = nobody
 
     def __repr__(self) -> str:
         return f"<MemoryStore {self._shelf!r}>"
-
-    def statistics(self) -> dict[str, int]:
-        """Return what is kept, and what left before its time."""
-        return self._shelf.statistics()
 
     async def open(self, deliver: Deliver, now: float) -> None:
         """Begin to deliver."""
@@ -66,22 +62,6 @@ class MemoryStore:
         if message.key is not None:
             keys.note(message, receipt, now)
         return receipt
-
-    async def find(self, topic: str, since: Since, policy: TopicPolicy, now: float) -> Found:
-        """Say what a topic has for a reader; see `Store.find`."""
-        del policy  # that of the last publish holds
-        return self._shelf.find(topic, since, now)
-
-    async def topics(self, pattern: str, limit: int) -> Topics:
-        """Return the topics that match; see `Store.topics`."""
-        return self._shelf.topics.find(pattern, limit)
-
-    async def read(
-        self, topic: str, after: Position, upto: int, policy: TopicPolicy, now: float
-    ) -> Page:
-        """Return a page of messages; see `Store.read`."""
-        del policy
-        return self._shelf.read(topic, after, upto, now)
 
 
 def unkept(message: Message) -> Publication:

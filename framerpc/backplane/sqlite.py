@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from framerpc.backplane.memory import nobody, unkept
 from framerpc.backplane.shelf import Shelf
+from framerpc.backplane.shelved import Shelved
 from framerpc.backplane.sqlite_batch import Waiting, batch_of, place
 from framerpc.backplane.sqlite_file import Batch, SqliteFile
 from framerpc.backplane.sqlite_rows import load
@@ -38,14 +39,13 @@ if TYPE_CHECKING:
     import os
 
     from framerpc.backplane.sqlite_batch import Placed
-    from framerpc.config import TopicPolicy
     from framerpc.pubsub.positions import Position
-    from framerpc.pubsub.store import Deliver, Found, Message, Page, Since, Topics
+    from framerpc.pubsub.store import Deliver, Message
 
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore:
+class SqliteStore(Shelved):
     """Histories in a file; a `Store`.
 
     Args:
@@ -70,13 +70,13 @@ class SqliteStore:
         max_waiting: int = 10_000,
         max_waiting_bytes: int = 64 * MIB,
     ) -> None:
+        self._limits = limits or TopicLimits()
+        super().__init__(Shelf(self._limits, "closed"))
         self.commits = 0
         self._path = Path(path)
-        self._limits = limits or TopicLimits()
         self._max_bytes = max_bytes
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
-        self._shelf = Shelf(self._limits, "closed")
         self._file: SqliteFile | None = None  # None unless it is open
         self._loaded: SqliteFile | None = None  # for the thread only
         self._deliver: Deliver = nobody
@@ -94,7 +94,7 @@ class SqliteStore:
 
     def statistics(self) -> dict[str, int]:
         """Return what is kept, what left before its time, and what waits for the disk."""
-        return self._shelf.statistics() | {
+        return super().statistics() | {
             "waiting": len(self._waiting),
             "waiting_bytes": self._waiting_bytes,
             "commits": self.commits,
@@ -251,24 +251,6 @@ class SqliteStore:
         """Return the time of the store; it never goes back, not over a crash either."""
         self._now = max(self._now, self._clock + now)
         return self._now
-
-    # ---------------------------------------------------------------- reading
-
-    async def find(self, topic: str, since: Since, policy: TopicPolicy, now: float) -> Found:
-        """Say what a topic has for a reader; see `Store.find`."""
-        del policy  # that of the last publish holds
-        return self._shelf.find(topic, since, self._at(now))
-
-    async def topics(self, pattern: str, limit: int) -> Topics:
-        """Return the topics that match; see `Store.topics`."""
-        return self._shelf.topics.find(pattern, limit)
-
-    async def read(
-        self, topic: str, after: Position, upto: int, policy: TopicPolicy, now: float
-    ) -> Page:
-        """Return a page of messages; see `Store.read`."""
-        del policy
-        return self._shelf.read(topic, after, upto, self._at(now))
 
 
 def _error_of(written: asyncio.Future[None]) -> BaseException | None:

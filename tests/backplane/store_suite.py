@@ -48,10 +48,13 @@ class Bench:
 
     async def fill(self, count: int, topic: str = "log.a", policy: TopicPolicy = LOG) -> Position:
         """Publish `1`, `2`, …, stamped likewise; return the last position."""
-        for number in range(1, count + 1):
-            receipt = await self.publish(topic, b"%d" % number, policy, stamp=float(number))
-        assert receipt.position
-        return receipt.position
+        receipts = [
+            await self.publish(topic, b"%d" % number, policy, stamp=float(number))
+            for number in range(1, count + 1)
+        ]
+        position = receipts[-1].position
+        assert position
+        return position
 
     async def read(
         self, since: Since, topic: str = "log.a", policy: TopicPolicy = LOG
@@ -307,11 +310,13 @@ class StoreSuite:
         """What was replaced is not missing."""
         policy = TopicPolicy("log.>", history=3, latest=True)
         async with self.open() as b:
-            for number, key in enumerate("abacab"):
-                receipt = await b.publish("log.a", b"%d" % number, policy, conflate=key)
+            receipts = [
+                await b.publish("log.a", b"%d" % number, policy, conflate=key)
+                for number, key in enumerate("abacab")
+            ]
             assert await b.read("start", policy=policy) == ([b"3", b"4", b"5"], True)
-            assert receipt.position
-            before = receipt.position._replace(offset=1)
+            assert receipts[0].position
+            before = receipts[0].position
             assert await b.read(before, policy=policy) == ([b"3", b"4", b"5"], True)
 
     async def test_topics_are_bounded(self) -> None:

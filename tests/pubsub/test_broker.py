@@ -15,7 +15,7 @@ from framerpc.pubsub.events import Check, Publication, Published
 from framerpc.pubsub.feed import Feed
 from framerpc.pubsub.positions import Bookmark, Position
 from framerpc.pubsub.queues import Overflow
-from framerpc.pubsub.store import StoreError
+from framerpc.pubsub.store import Found, Page, Since, StoreError
 from tests.pubsub.sinks import ListSink
 
 LOG = TopicPolicy("log.>", history=5)
@@ -199,9 +199,8 @@ async def test_one_slow_subscriber_costs_itself() -> None:
     slow, quick = ListSink(credit=0), ListSink()
     await broker.subscribe("a", slow, queue_limit=200)
     await broker.subscribe("a", quick)
-    for number in range(10):
-        receipt = await broker.publish("a", b"%d" % number)
-    assert receipt.subscribers == 1
+    receipts = [await broker.publish("a", b"%d" % number) for number in range(10)]
+    assert receipts[-1].subscribers == 1
     assert isinstance(slow.error, ResourceExhausted)
     assert len(quick.data) == 10
 
@@ -281,15 +280,17 @@ class Waiting(MemoryStore):
         self.let_go = asyncio.Event()
         self.error: StoreError | None = None
 
-    async def find(self, *args: Any) -> Any:
+    async def find(self, topic: str, since: Since, policy: TopicPolicy, now: float) -> Found:
         await self.let_go.wait()
-        return await super().find(*args)
+        return await super().find(topic, since, policy, now)
 
-    async def read(self, *args: Any) -> Any:
+    async def read(
+        self, topic: str, after: Position, upto: int, policy: TopicPolicy, now: float
+    ) -> Page:
         await asyncio.sleep(0)
         if self.error:
             raise self.error
-        return await super().read(*args)
+        return await super().read(topic, after, upto, policy, now)
 
 
 async def waiting_broker() -> tuple[Broker, Waiting, set[asyncio.Task[None]]]:

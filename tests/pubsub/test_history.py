@@ -14,7 +14,7 @@ from framerpc.pubsub.store import Found, Message, Since
 
 def window_of(count: int, usage: Usage | None = None, **options: Any) -> Window:
     """Return a window that was given `count` messages, one a second, stamped likewise."""
-    policy = TopicPolicy("t", **{"history": 10} | options)
+    policy = TopicPolicy("t", **dict[str, Any](history=10) | options)
     window = Window("e", policy, usage or Usage())
     for number in range(1, count + 1):
         window.append(Message("t", b"%d" % number, policy, stamp=float(number)), float(number))
