@@ -172,8 +172,11 @@ class Feed:
 
     def take(self, publication: Publication) -> bool:
         """Take a message only if it can be written at once; return whether it was."""
-        self._flowing = self._flowing and self._write(publication)
-        return self._flowing
+        if self._flowing:
+            if self._write(publication):
+                return True
+            self._flowing = False
+        return False
 
     def _hold(self, publication: Publication) -> None:
         if self.state is FeedState.ENDED:

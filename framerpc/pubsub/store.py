@@ -28,7 +28,6 @@ Spec: protocol.md, "Positions and history".
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from framerpc.errors import Unavailable
@@ -73,8 +72,7 @@ Since: TypeAlias = Position | Literal["start"] | int | float | None
 messages (int), at a stamp (float; seconds since 1970), or with what comes next (None)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What is to be published.
 
     Attributes:

@@ -215,6 +215,20 @@ def test_the_sink_may_end_the_feed_while_it_writes(start: int) -> None:
     assert (fix.sink.ended, fix.feed.state) == (1, FeedState.ENDED)
 
 
+def test_a_feed_that_ended_while_it_took_a_message_takes_no_more() -> None:
+    """A group member whose connection broke at a write is not asked again."""
+    fix = Fixture()
+    fix.start(0, 0)
+
+    def write(event: object) -> bool:
+        fix.feed.end()
+        return True
+
+    fix.feed._write = write
+    assert fix.feed.take(made(1))
+    assert not fix.feed.take(made(2))
+
+
 def test_every_state_has_its_row() -> None:
     """The table knows all states, and nothing leaves the last one."""
     assert TRANSITIONS.keys() == {*FeedState}
