@@ -65,6 +65,7 @@ from framerpc.protocol.states import (
     Role,
 )
 from framerpc.protocol.streams import ITEM_COST
+from framerpc.protocol.topics import TOPICS
 from framerpc.protocol.wire import Wire
 from framerpc.pubsub.dedupe import MAX_KEY
 from framerpc.pubsub.events import MESSAGE_COST
@@ -342,7 +343,8 @@ def test_limits_name_real_consequences() -> None:
 
 def test_topic_limits() -> None:
     """Every option of TopicLimits stands there with its default, the policies with their names."""
-    *_, policies, options = spec.tables("Positions and history")
+    *_, policies = spec.tables("Positions and history")
+    (options,) = spec.tables("Limits of topics")
     printed = {row["option"]: spec.number(row["default"]) for row in options}
     assert printed == dataclasses.asdict(TopicLimits())
     assert [row["policy"] for row in policies] == [each.value for each in Overflow]
@@ -383,7 +385,7 @@ def test_numbers_in_the_text() -> None:
     body.add(bytes(KIB))
     assert len(body.take()) == 16 * KIB
     assert f"A stored answer counts {ENTRY_COST} bytes more" in spec.TEXT
-    assert f"one feature: `{SESSIONS}`" in spec.TEXT
+    assert f"two features: `{SESSIONS}` and `{TOPICS}`" in spec.TEXT
 
 
 def test_evidence_table() -> None:
