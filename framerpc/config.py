@@ -417,6 +417,8 @@ class TopicLimits:
     Attributes:
         max_subscriptions: Subscriptions of one connection. 128 as in centrifuge.
         max_all_subscriptions: Subscriptions of one server.
+        subscribe_rate: Subscriptions a second of one connection, for long; those of one second,
+            and twice as many as it may have at once, may come at any speed.
         max_queue: Bytes that wait for one subscriber without credit, each message counted with
             64 bytes on top; beyond it its policy for slow consumers decides. 1 MiB as in
             centrifuge.
@@ -438,6 +440,7 @@ class TopicLimits:
 
     max_subscriptions: int = 128
     max_all_subscriptions: int = 100_000
+    subscribe_rate: float = 32.0
     max_queue: int = MIB
     max_topics: int = 100_000
     max_history_messages: int = 1_000_000
@@ -454,5 +457,5 @@ class TopicLimits:
     def __post_init__(self) -> None:
         _check_positive(self)
         for option in dataclasses.fields(self):
-            if option.name != "key_ttl":
+            if option.name not in {"key_ttl", "subscribe_rate"}:
                 _check_count(option.name, getattr(self, option.name), 1)

@@ -20,10 +20,12 @@ from framerpc.connection.timers import Sweeper
 from framerpc.errors import CloseCode, Status
 from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
 from framerpc.protocol.sessions import ONCE_HEADER
+from framerpc.pubsub.presence import Leave
 from framerpc.server.admission import full, misfit
 from framerpc.server.asks import AsksNothing
 from framerpc.server.eager import start
 from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
+from framerpc.server.sink import StreamSink
 
 if TYPE_CHECKING:
     from framerpc.call import Handler
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from framerpc.protocol.frames import Cancel, Close, Request
     from framerpc.protocol.handshake import Greeting
     from framerpc.server.dispatcher import Method
+    from framerpc.server.guests import Guest
     from framerpc.server.server import Server
     from framerpc.server.session import Session
 
@@ -77,6 +80,7 @@ class Peer(AsksNothing):
         host: The same without the port, for counting.
         session: What survives the connection, or None.
         calls: Its calls that have not ended, answered ones included.
+        guest: Its subscriptions, once it has made one. They are no calls: nothing runs for them.
     """
 
     __slots__ = (
@@ -91,6 +95,7 @@ class Peer(AsksNothing):
         "address",
         "calls",
         "connection",
+        "guest",
         "host",
         "identity",
         "session",
@@ -103,6 +108,7 @@ class Peer(AsksNothing):
         self.host = ""
         self.session: Session | None = None
         self.calls: dict[int, IncomingCall] = {}
+        self.guest: Guest | None = None
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
         self._server = server
         self._loop = loop
@@ -131,6 +137,8 @@ class Peer(AsksNothing):
 
     def closed(self, connection: Connection, close: Close) -> None:  # noqa: ARG002
         """A client said goodbye; `lost` follows."""
+        if self.guest is not None:
+            self.guest.lost(Leave.LEFT)
         if close.code == CloseCode.NORMAL:
             self._server.sessions.ended(self)
 
@@ -141,6 +149,8 @@ class Peer(AsksNothing):
     def lost(self, connection: Connection, error: ConnectionLost) -> None:  # noqa: ARG002
         """Stop what nobody waits for any more."""
         self._sweeper.stop()
+        if self.guest is not None:
+            self.guest.lost(Leave.LOST)
         for call in list(self.calls.values()):
             call.answered = True
             if call.task is not None:
@@ -197,6 +207,7 @@ class Peer(AsksNothing):
         self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
         body: Any = request.body
         if method.flags:
+            context.link = self
             context.streams = bool(method.flags & Flag.WANTS_STREAM)
             if method.flags & Flag.SENDS_STREAM:
                 body = Stream(connection.streams.reader(call_id), body)
@@ -229,6 +240,8 @@ class Peer(AsksNothing):
         """Stop a call, and tell what became of it."""
         call = self.calls.get(cancel.id)
         if call is None or call.answered:
+            if self.guest is not None and self.guest.cancel(connection, cancel.id):
+                return
             # Its arguments were still on their way, or its answer is.
             dropped = connection.outbox.drop_body(cancel.id)
             if cancel.id in connection.wire.calls.alive:
@@ -343,6 +356,9 @@ class Peer(AsksNothing):
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""
         connection = self.connection
+        if type(result.items) is StreamSink:
+            self._feed(call, result.items)
+            return
         writer = connection.streams.writer(call.id)
         try:
             async for item in result.items:
@@ -360,6 +376,15 @@ class Peer(AsksNothing):
             if close is not None:
                 await close()
             connection.streams.forget(call.id)
+
+    def _feed(self, call: IncomingCall, sink: StreamSink) -> None:
+        """Leave a subscription to the broker: its items come without a task."""
+        if call.cancelled or call.answered or self.guest is None:
+            sink.close()
+            self._receipt(call, Outcome.FINISHED)
+        else:
+            call.answered = True
+            self.guest.attach(self.connection, call.id, sink)
 
     def _stopped(self, call: IncomingCall) -> None:
         """The handler was cancelled: by its caller, by its deadline, by us, or by itself."""

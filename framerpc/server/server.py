@@ -18,29 +18,36 @@ from framerpc.connection.addresses import parse_address
 from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
-from framerpc.server.builtin import builtin_methods
+from framerpc.server.builtin import add_builtin_methods
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
+from framerpc.server.listening import Listening
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.sessions import Sessions
 from framerpc.server.signals import handle_signals
+from framerpc.server.topics import Topics
 from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from framerpc.call import Body, CallContext, Handler, Interceptor
+    from framerpc.config import TopicLimits, TopicPolicy
     from framerpc.contract.service import MethodSpec
+    from framerpc.contract.topic import Topic
+    from framerpc.pubsub.events import Published
+    from framerpc.pubsub.store import Store
     from framerpc.server.reply_store import ReplyStore
+    from framerpc.server.topics import Rule
 
-__all__ = ["Listening", "Server"]
+__all__ = ["Server"]
 
 _logger: Final = logging.getLogger("framerpc.server")
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+_T = TypeVar("_T")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
 
 
@@ -63,6 +70,12 @@ class Server:
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
         replies: Where the answers of `once` calls survive the process, such as `SQLiteReplies`;
             None keeps them in memory only.
+        topics: What is kept of which topic; the first policy whose pattern matches holds. A topic
+            that none matches has no history.
+        topic_limits: Bounds on what topics, and those who subscribe to them, can cost.
+        store: Where the history of topics is kept; in memory by default.
+        authorize_topic: Whether this identity may publish, subscribe, or read history or presence
+            of this topic, or this pattern as it is written; None: it may. May be `async`.
         watchdog: When to warn of what blocks the event loop; None for never.
 
     Attributes:
@@ -82,6 +95,10 @@ class Server:
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
         replies: ReplyStore | None = None,
+        topics: Sequence[TopicPolicy] = (),
+        topic_limits: TopicLimits | None = None,
+        store: Store | None = None,
+        authorize_topic: Rule | None = None,
         watchdog: Watchdog | None = _WATCHDOG,
     ) -> None:
         self.limits = limits or Limits()
@@ -96,7 +113,8 @@ class Server:
         if authorize is not None:
             around = (_authorizing(authorize), *around)
         self.workers = Workers(self.limits)
-        self.dispatcher = Dispatcher(around, self.workers)
+        self.topics = Topics(topics, topic_limits, store, authorize_topic)
+        self.dispatcher = Dispatcher(around, self.workers, self.topics.watch)
         self.peers = Peers(self, authenticate)
         self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
@@ -104,8 +122,7 @@ class Server:
         self._stopped: asyncio.Event | None = None
         self._on_start: list[Callable[[], Awaitable[None] | None]] = []
         self._on_stop: list[Callable[[], Awaitable[None] | None]] = []
-        for spec, function in builtin_methods(self):
-            self.dispatcher.add(spec, function)
+        add_builtin_methods(self)
         for service in services:
             self.add(service)
 
@@ -232,6 +249,7 @@ class Server:
         self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
         try:
             await self.sessions.start()
+            await self.topics.open()
             for hook in self._on_start:
                 await _call(hook)
             for address in addresses:
@@ -278,6 +296,7 @@ class Server:
             await self.peers.close()
             await self.sessions.close()
             await self.workers.close()
+            await self.topics.close()
             for hook in self._on_stop:
                 try:
                     await _call(hook)
@@ -357,6 +376,36 @@ class Server:
 
         run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
 
+    # ---------------------------------------------------------------------- topics
+
+    async def publish(
+        self,
+        topic: str | Topic[_T],
+        data: _T,
+        *,
+        key: str | None = None,
+        conflate: str = "",
+    ) -> Published:
+        """Publish a message to whoever has subscribed, also where clients may not.
+
+        Cancelling it changes nothing but that nobody learns where the message stands.
+
+        Args:
+            topic: Where.
+            data: Anything that can be a result.
+            key: Names this message: a second one with the same key is not published.
+            conflate: What it is about: it replaces the one before where only the latest count.
+
+        Returns:
+            Where it stands, and how many subscribers it went to.
+
+        Raises:
+            InvalidArgument: The topic, a key or the data is impossible.
+            ResourceExhausted: A limit on histories is reached.
+            Unavailable: The store cannot take it.
+        """
+        return await self.topics.publish(topic, data, key=key, conflate=conflate)
+
     # ------------------------------------------------------------------- in flight
 
     def trusts(self, context: CallContext) -> bool:
@@ -380,35 +429,7 @@ class Server:
         }
         names = Counters.__dataclass_fields__
         counted = {name: int(getattr(self.counters, name)) for name in names}
-        return counted | now | self.sessions.statistics()
-
-
-class Listening:
-    """A server while it listens: an async context manager that yields the server."""
-
-    def __init__(
-        self, server: Server, urls: tuple[str, ...], tls: ssl.SSLContext | None, grace: float
-    ) -> None:
-        self._server = server
-        self._urls = urls
-        self._tls = tls
-        self._grace = grace
-
-    async def __aenter__(self) -> Server:
-        await self._server.start(*self._urls, tls=self._tls)
-        return self._server
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._server.close(self._grace)
-
-    def __await__(self) -> Generator[Any, None, Server]:
-        """Start without a block; `close` is then up to the caller."""
-        return self.__aenter__().__await__()
+        return counted | now | self.sessions.statistics() | self.topics.statistics()
 
 
 def _authorizing(authorize: Callable[[CallContext], Awaitable[None] | None]) -> Interceptor:
