@@ -38,6 +38,7 @@ from framerpc.errors import (
 from framerpc.protocol.handshake import VERSION, Greeting
 from framerpc.protocol.sessions import SESSIONS
 from framerpc.protocol.states import ConnectionState, Role
+from framerpc.protocol.topics import TOPICS
 from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
@@ -162,7 +163,7 @@ class Channel(OffersNothing):
             limits=announce(self._options.limits),
             ping_ms=self._options.keepalive.ping_ms,
             lag_ms=self._options.keepalive.lag_ms,
-            features=[SESSIONS],
+            features=[SESSIONS, TOPICS],
             session=self.session.token,
         )
         options = self._options
@@ -360,7 +361,6 @@ class Channel(OffersNothing):
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""
-
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""
