@@ -24,6 +24,7 @@ NEEDED: Final = (
     "04_errors_and_deadlines.py",
     "05_sync.py",
     "06_pubsub.py",
+    "07_reconnect.py",
     "08_balancing.py",
     "09_types.py",
     "10_large_payloads.py",
