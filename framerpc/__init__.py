@@ -21,15 +21,18 @@ from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, curre
 from framerpc.concurrency import AdaptiveConcurrency
 from framerpc.config import (
     BalancingPolicy,
-    ConnectionAge,
     HedgePolicy,
     Keepalive,
     Limits,
     RetryPolicy,
+    TopicLimits,
+    TopicPolicy,
     Watchdog,
 )
 from framerpc.contract.declaration import method, service
 from framerpc.contract.declared import error
+from framerpc.contract.topic import Topic
+from framerpc.contract.watching import Change, Snapshot, Watch
 from framerpc.errors import (
     CallError,
     Cancelled,
@@ -56,24 +59,40 @@ from framerpc.errors import (
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:
+    from framerpc.backplane.memory import MemoryStore
+    from framerpc.backplane.sqlite import SqliteStore
     from framerpc.balancing.candidate import Candidate, Choice
     from framerpc.balancing.endpoint import Endpoint
     from framerpc.balancing.pickers import Picker
     from framerpc.client.client import Client
     from framerpc.client.connect import connect
+    from framerpc.client.messages import (
+        Gap,
+        History,
+        Member,
+        Message,
+        Presence,
+        PresenceChange,
+    )
     from framerpc.client.results import ResultStream
     from framerpc.client.retry import RetryDetails
     from framerpc.client.state import State
+    from framerpc.client.subscription import Subscription
+    from framerpc.client.watching import PresenceStream, WatchStream
     from framerpc.protocol.frames import Outcome
+    from framerpc.pubsub.events import Published
+    from framerpc.pubsub.positions import Position
     from framerpc.resolvers.dns import DnsResolver
     from framerpc.resolvers.file import FileResolver
     from framerpc.resolvers.polling import PollingResolver
     from framerpc.resolvers.resolver import Resolution, Resolver
     from framerpc.resolvers.static import StaticResolver
+    from framerpc.server.ageing import ConnectionAge
     from framerpc.server.peers import Credentials
     from framerpc.server.reply_store import ReplyStore
     from framerpc.server.server import Server
     from framerpc.server.sqlite_replies import SQLiteReplies
+    from framerpc.server.topics import TopicAction
 
 __all__ = [
     "AdaptiveConcurrency",
@@ -83,6 +102,7 @@ __all__ = [
     "CallError",
     "Cancelled",
     "Candidate",
+    "Change",
     "Choice",
     "Client",
     "ConfigurationError",
@@ -95,21 +115,31 @@ __all__ = [
     "Endpoint",
     "FileResolver",
     "FrameRPCError",
+    "Gap",
     "Handler",
     "HedgePolicy",
+    "History",
     "Interceptor",
     "InvalidArgument",
     "InvalidResult",
     "Keepalive",
     "Limits",
     "LocalProtocolError",
+    "Member",
+    "MemoryStore",
+    "Message",
     "MessageTooLarge",
     "MethodNotFound",
     "Outcome",
     "PermissionDenied",
     "Picker",
     "PollingResolver",
+    "Position",
+    "Presence",
+    "PresenceChange",
+    "PresenceStream",
     "ProtocolError",
+    "Published",
     "RemoteError",
     "RemoteProtocolError",
     "ReplyStore",
@@ -121,13 +151,22 @@ __all__ = [
     "RetryPolicy",
     "SQLiteReplies",
     "Server",
+    "Snapshot",
+    "SqliteStore",
     "State",
     "StaticResolver",
     "Status",
     "Stream",
+    "Subscription",
+    "Topic",
+    "TopicAction",
+    "TopicLimits",
+    "TopicPolicy",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "Watch",
+    "WatchStream",
     "Watchdog",
     "__version__",
     "connect",
@@ -141,12 +180,23 @@ _LATER = {
     "Candidate": "framerpc.balancing.candidate",
     "Choice": "framerpc.balancing.candidate",
     "Client": "framerpc.client.client",
+    "ConnectionAge": "framerpc.server.ageing",
     "Credentials": "framerpc.server.peers",
     "DnsResolver": "framerpc.resolvers.dns",
     "Endpoint": "framerpc.balancing.endpoint",
     "FileResolver": "framerpc.resolvers.file",
+    "Gap": "framerpc.client.messages",
+    "History": "framerpc.client.messages",
+    "Member": "framerpc.client.messages",
+    "MemoryStore": "framerpc.backplane.memory",
+    "Message": "framerpc.client.messages",
     "Outcome": "framerpc.protocol.frames",
     "Picker": "framerpc.balancing.pickers",
+    "Position": "framerpc.pubsub.positions",
+    "Presence": "framerpc.client.messages",
+    "PresenceChange": "framerpc.client.messages",
+    "PresenceStream": "framerpc.client.watching",
+    "Published": "framerpc.pubsub.events",
     "PollingResolver": "framerpc.resolvers.polling",
     "ReplyStore": "framerpc.server.reply_store",
     "Resolution": "framerpc.resolvers.resolver",
@@ -155,8 +205,12 @@ _LATER = {
     "RetryDetails": "framerpc.client.retry",
     "SQLiteReplies": "framerpc.server.sqlite_replies",
     "Server": "framerpc.server.server",
+    "SqliteStore": "framerpc.backplane.sqlite",
     "State": "framerpc.client.state",
     "StaticResolver": "framerpc.resolvers.static",
+    "Subscription": "framerpc.client.subscription",
+    "TopicAction": "framerpc.server.topics",
+    "WatchStream": "framerpc.client.watching",
     "connect": "framerpc.client.connect",
 }
 

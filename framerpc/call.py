@@ -70,6 +70,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         peer: Address of the other side, as text.
         server: The server that the call runs in; None on the client.
         streams: The result is a stream.
+        quiet: That stream may stand still for as long as it likes.
         arrived: Loop time at which we learned of the call.
         started: Loop time at which its method was entered; None before.
         finished: The call has ended; nothing may inherit from it any more.
@@ -82,6 +83,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         choice: On a client with several endpoints, the one of this attempt, and why.
         once: On a client, it is sent again under its number when a connection is lost.
         now: Returns the loop's time; from any thread.
+        link: What a call with a stream came over, for the server itself.
     """
 
     method: str
@@ -94,6 +96,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     peer: str = ""
     server: Any = None
     streams: bool = False
+    quiet: bool = False
     started: float | None = None
     finished: bool = False
     children: list[CallContext] | None = None
@@ -104,6 +107,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     hedge: Any = None
     choice: Any = None
     once: bool = False
+    link: Any = None
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"

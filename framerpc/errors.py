@@ -357,10 +357,9 @@ class CallError(FrameRPCError):
         self, detail: str = "", *, retry_after: float | None = None, may_retry: bool = True
     ) -> None:
         super().__init__(detail)
-        self.detail = detail
         if retry_after is not None and not 0 <= retry_after < float("inf"):
             raise ConfigurationError(f"retry_after must be seconds >= 0, got {retry_after!r}")
-        self.retry_after, self.may_retry = retry_after, may_retry
+        self.detail, self.retry_after, self.may_retry = detail, retry_after, may_retry
 
     def __str__(self) -> str:
         what = self.detail or type(self).__name__

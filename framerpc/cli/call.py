@@ -62,7 +62,8 @@ async def _call(options: argparse.Namespace) -> int:
         described = await _described(client, options.method)
         args, kwargs = _with_streams(described, args, kwargs)
         if described.get("streams_out"):
-            async for item in client.stream(options.method, *args, **kwargs):
+            method: str = options.method
+            async for item in client.stream(method, *args, **kwargs):
                 sys.stdout.write(render(item) + "\n")
                 sys.stdout.flush()
         else:

@@ -16,10 +16,11 @@ import ssl
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
 import framerpc
 from framerpc.adapters.uvloop import run as run_loop
+from framerpc.client.retry import DEFAULT_RECONNECT
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -93,26 +94,35 @@ def read_token(options: argparse.Namespace) -> str | None:
 
 
 @asynccontextmanager
-async def connected(options: argparse.Namespace) -> AsyncGenerator[framerpc.Client]:
+async def connected(
+    options: argparse.Namespace, *, stay: bool = False
+) -> AsyncGenerator[framerpc.Client]:
     """Give the client that the options describe, once the server has welcomed it.
 
     One attempt: whoever types a command wants to hear at once that there is no server.
+
+    Args:
+        options: Of the command line.
+        stay: Once welcomed, dial again for as long as it takes when the connection is lost.
     """
+    welcomed = False
+
+    def pause(state: Any) -> float:
+        if not (stay and welcomed):
+            raise state.outcome.exception()
+        return float(DEFAULT_RECONNECT(state))
+
     client = framerpc.connect(
         options.url,
         timeout=options.timeout,
         tls=_tls(options),
         token=read_token(options),
-        reconnect=cast("Any", _give_up),
+        reconnect=cast("Any", pause),
     )
     async with client:
         await client.ready(options.timeout)
+        welcomed = True
         yield client
-
-
-def _give_up(state: Any) -> NoReturn:
-    """Stand in for a pause between attempts: end with the failure of the first."""
-    raise state.outcome.exception()
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

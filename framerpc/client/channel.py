@@ -39,6 +39,7 @@ from framerpc.errors import (
 from framerpc.protocol.handshake import VERSION, Greeting
 from framerpc.protocol.sessions import SESSIONS
 from framerpc.protocol.states import ConnectionState, Role
+from framerpc.protocol.topics import TOPICS
 from framerpc.protocol.wire import Wire, announce
 from framerpc.version import AGENT
 
@@ -165,7 +166,7 @@ class Channel(OffersNothing):
             limits=announce(self._options.limits),
             ping_ms=self._options.keepalive.ping_ms,
             lag_ms=self._options.keepalive.lag_ms,
-            features=[SESSIONS],
+            features=[SESSIONS, TOPICS],
             session=self.session.token,
         )
         options = self._options
@@ -370,7 +371,6 @@ _LONGEST_SPREAD: Final = 30.0
 
 _STABLE: Final = 1.0
 """Seconds a connection must have been ready for the next dial to follow at once."""
-
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""

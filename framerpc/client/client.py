@@ -24,6 +24,7 @@ from framerpc.client.results import ResultStream
 from framerpc.client.resuming import Resuming
 from framerpc.client.state import State
 from framerpc.client.stub import make_stub
+from framerpc.client.topics import ClientTopics
 from framerpc.contract import plain
 from framerpc.contract.service import MethodSpec, method_spec_of
 from framerpc.errors import ConfigurationError
@@ -40,16 +41,20 @@ if TYPE_CHECKING:
 
     from framerpc.balancing.candidate import Report
     from framerpc.call import Buffer
+    from framerpc.client.watching import WatchStream
     from framerpc.config import HedgePolicy
+    from framerpc.contract.watching import Watch
 
 __all__ = ["Client"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _T = TypeVar("_T")
+_S = TypeVar("_S")
+_C = TypeVar("_C")
 
 
-class Client:
+class Client(ClientTopics):
     """A client of one or several servers. Made by `connect`; `with_options` makes further views of it."""
 
     __slots__ = ("_core", "_options", "_special")
@@ -277,9 +282,17 @@ class Client:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> ResultStream[_R]: ...
+    @overload
+    def stream(
+        self,
+        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> WatchStream[_S, _C]: ...
     def stream(
         self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> ResultStream[Any]:
+    ) -> ResultStream[Any] | WatchStream[Any, Any]:
         """Call a method whose result is a stream; iterate over what is returned.
 
         The call starts with the first item that is asked for. After leaving the iteration early,
@@ -294,7 +307,8 @@ class Client:
             body, stream = plain.encode_arguments(args, kwargs)
             items = None if stream is None else encoded(stream, plain.encode_value)
             return self._result_stream(method, body, items, plain.decode_value)
-        return self.stream_spec(_spec(method, streams=True), args, kwargs)
+        spec = _spec(method, streams=True)
+        return (self.watch_spec if spec.watch else self.stream_spec)(spec, args, kwargs)
 
     def stream_spec(
         self, spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]

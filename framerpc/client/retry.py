@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from framerpc.call import CallContext
     from framerpc.config import RetryPolicy
 
-__all__ = ["DEFAULT_RECONNECT", "Retries", "RetryDetails", "Wait", "until_connected"]
+__all__ = ["DEFAULT_RECONNECT", "Pauses", "Retries", "RetryDetails", "Wait", "until_connected"]
 
 _T = TypeVar("_T")
 
@@ -97,6 +97,33 @@ async def until_connected(
         reraise=True,
     )
     return await controller(attempt)
+
+
+class Pauses:
+    """How long to wait between attempts that fail one after the other, told one at a time.
+
+    Args:
+        wait: As for `until_connected`.
+    """
+
+    __slots__ = ("_attempts", "_wait")
+
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
+        self._attempts = 0
+
+    def reset(self) -> None:
+        """Begin with the shortest again."""
+        self._attempts = 0
+
+    def next(self, error: BaseException) -> float:
+        """Return the seconds to wait after an attempt that failed with `error`."""
+        self._attempts += 1
+        controller = tenacity.AsyncRetrying(wait=self._wait)
+        state = tenacity.RetryCallState(controller, None, (), {})
+        state.attempt_number = self._attempts
+        state.set_exception((type(error), error, error.__traceback__))
+        return float(self._wait(state))
 
 
 class Retries:

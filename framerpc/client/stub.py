@@ -69,11 +69,15 @@ def _proxy(spec: MethodSpec) -> Callable[..., Any]:
     def call(self: _Stub, *args: Any, **kwargs: Any) -> Any:
         return self._client.call_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
 
+    def watch(self: _Stub, *args: Any, **kwargs: Any) -> Any:
+        return self._client.watch_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
+
     def once(self: _Stub, *args: Any, **kwargs: Any) -> Any:
         return self._client.once_spec(spec, args, kwargs)  # pyright: ignore[reportPrivateUsage]
 
     single = once if spec.once else call
-    proxy: Any = stream if spec.streams_out else single
+    many = watch if spec.watch else stream
+    proxy: Any = many if spec.streams_out else single
     proxy.__name__ = proxy.__qualname__ = spec.attribute
     proxy.__doc__ = spec.doc
     return cast("Callable[..., Any]", proxy)

@@ -9,6 +9,7 @@ Spec: protocol.md, "Calls", "Cancellation" and "Deadlines".
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -174,7 +175,8 @@ class OutgoingCalls:
             call_id, self, method, context.deadline, self._loop.time(), context.timeout
         )
         if wants_stream:
-            call.reader = self._streams.reader(call_id, lambda: self.cancel(call))
+            stop = partial(self.cancel, call)
+            call.reader = self._streams.reader(call_id, stop, quiet=context.quiet)
         else:
             call.future = self._loop.create_future()
         if sends_stream:

@@ -1,5 +1,7 @@
 """The two ends of a stream on a live connection: a reader with credit, a writer that waits for it.
 
+(A producer that cannot wait uses the `ItemFeeder` of `feeder`.)
+
 A reader holds what arrived and was not taken yet, at most one window, and grants new credit as
 items are taken. A writer sends while it has credit. Neither has a timer of its own: the
 `StreamEnds` of a connection look at `stalled_since` when it may be time.
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from framerpc.connection.feeder import ItemFeeder
 from framerpc.errors import CallError, Cancelled, DeadlineExceeded
 from framerpc.protocol.frames import PART_SIZE, Kind, encode
 
@@ -56,19 +59,26 @@ class StreamEnds:
         self._outbox = outbox
         self._idle = limits.stream_idle
         self._readers: dict[int, ItemReader] = {}
-        self._writers: dict[int, ItemWriter] = {}
+        self._writers: dict[int, ItemWriter | ItemFeeder] = {}
         self._watched: set[ItemReader | ItemWriter] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def reader(self, call_id: int, on_close: Callable[[], None] | None = None) -> ItemReader:
-        """Return the reading end of a new stream of a call."""
-        reader = self._readers[call_id] = ItemReader(self, call_id, on_close)
+    def reader(
+        self, call_id: int, on_close: Callable[[], None] | None = None, *, quiet: bool = False
+    ) -> ItemReader:
+        """Return the reading end of a new stream of a call; a quiet one may stand still."""
+        reader = self._readers[call_id] = ItemReader(self, call_id, on_close, quiet=quiet)
         return reader
 
     def writer(self, call_id: int) -> ItemWriter:
         """Return the writing end of a new stream of a call."""
         writer = self._writers[call_id] = ItemWriter(self, call_id)
         return writer
+
+    def feeder(self, call_id: int) -> ItemFeeder:
+        """Return the writing end of a new stream whose producer does not wait."""
+        feeder = self._writers[call_id] = ItemFeeder(self._wire, self._outbox, call_id)
+        return feeder
 
     def forget(self, call_id: int, error: CallError | None = None) -> None:
         """Note that a call ended: its writer must stop, its reader gets nothing more."""
@@ -78,7 +88,8 @@ class StreamEnds:
             reader.finish(error)
         writer = self._writers.pop(call_id, None)
         if writer is not None:
-            self._watched.discard(writer)
+            if type(writer) is ItemWriter:
+                self._watched.discard(writer)
             writer.stop(error)
 
     def close(self, error: BaseException) -> None:
@@ -88,7 +99,7 @@ class StreamEnds:
             self._timer = None
         for reader in self._readers.values():
             reader.finish(error)
-        for writer in self._writers.values():
+        for writer in list(self._writers.values()):
             writer.stop(error)
         self._readers.clear()
         self._writers.clear()
@@ -144,7 +155,7 @@ class StreamEnds:
 
     def writable(self) -> None:
         """The transport takes bytes again."""
-        for writer in self._writers.values():
+        for writer in list(self._writers.values()):
             writer.wake()
 
     # Streams that make no progress.
@@ -187,6 +198,7 @@ class ItemReader:
         ends: The streams of its connection.
         call_id: The call that they belong to.
         on_close: Called once when the reader stops before the end.
+        quiet: However long nothing comes, nothing is wrong.
 
     Attributes:
         stalled_since: Loop time since which a reader waits for an item, or None.
@@ -199,17 +211,24 @@ class ItemReader:
         "_error",
         "_items",
         "_on_close",
+        "_quiet",
         "_waiter",
         "stalled_since",
     )
 
     def __init__(
-        self, ends: StreamEnds, call_id: int, on_close: Callable[[], None] | None = None
+        self,
+        ends: StreamEnds,
+        call_id: int,
+        on_close: Callable[[], None] | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self.stalled_since: float | None = None
         self._ends = ends
         self._call_id = call_id
         self._on_close = on_close
+        self._quiet = quiet
         self._items: deque[Buffer] = deque()
         self._ended = False
         self._error: BaseException | None = None
@@ -262,8 +281,9 @@ class ItemReader:
             raise RuntimeError("two tasks wait for the same stream; give each its own")
         loop = self._ends.loop
         self._waiter = loop.create_future()
-        self.stalled_since = loop.time()
-        self._ends.watch(self)
+        if not self._quiet:
+            self.stalled_since = loop.time()
+            self._ends.watch(self)
         try:
             await self._waiter
         finally:

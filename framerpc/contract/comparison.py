@@ -95,6 +95,9 @@ class _Methods:
         if self._old["streams_out"] != self._new["streams_out"]:
             said = "now a stream" if self._new["streams_out"] else "no longer a stream"
             yield Change(self._name, f"the result is {said}", breaking=True)
+        elif self._old.get("watch", False) != self._new.get("watch", False):
+            said = "now a watch" if self._new.get("watch") else "no longer a watch"
+            yield Change(self._name, f"the result is {said}", breaking=True)
         elif self._old["result"] != self._new["result"] or not self._reads_old_result(both=True):
             yield Change(
                 self._name,

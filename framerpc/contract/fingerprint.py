@@ -40,6 +40,7 @@ def describe(specs: Iterable[ServiceSpec | MethodSpec]) -> dict[str, Any]:
         [{"name", "doc", "signature", "idempotent", "once", "resume", "run", "streams_in",
         "streams_out", "parameters": [{"name", "kind", "required", "stream", "type"}], "result": schema}],
         "types": {name: schema}}; schemas are those of the module `schema`.
+        A method whose result is a watch has "watch": True besides.
     """
     described = _describe(specs)
     return {**described, "fingerprint": _hash(described).hex()}
@@ -84,6 +85,7 @@ def _describe_method(spec: MethodSpec, writer: SchemaWriter) -> dict[str, Any]:
         "run": spec.run,
         "streams_in": spec.streams_in,
         "streams_out": spec.streams_out,
+        **({"watch": True} if spec.watch else {}),
         "parameters": [
             {
                 "name": each.name,
@@ -110,6 +112,7 @@ def _hash(described: dict[str, Any]) -> bytes:
                 for each in method["parameters"]
             ],
             _inlined(method["result"], described["types"], seen),
+            *(["watch"] if method.get("watch") else []),
         ]
         for method in described["methods"]
         if not method["name"].startswith(RESERVED_PREFIX)

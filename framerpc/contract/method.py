@@ -48,8 +48,10 @@ class MethodSpec:
         run: Where it runs.
         streams_in: One of its arguments is a stream.
         streams_out: Its result is a stream.
+        watch: Its result is a watch: a stream of a state and what changes it.
         parameters: What it takes, without `self`.
-        result: Type of its result, of an item if that is a stream.
+        result: Type of its result, of an item if that is a stream, of state and change as a tuple
+            if that is a watch.
         service_doc: The docstring of its service, or None if it is a bare function.
         max_concurrency: How many calls of it a server runs at once, or None.
         encode_arguments: Encodes what the caller wrote; see `ArgumentsCodec.encode`.
@@ -75,6 +77,7 @@ class MethodSpec:
         "signature",
         "streams_in",
         "streams_out",
+        "watch",
     )
 
     def __init__(
@@ -98,6 +101,7 @@ class MethodSpec:
         self.run: Run = run
         self.streams_in = signature.stream is not None
         self.streams_out = signature.streams_out
+        self.watch = signature.watch
         self.parameters: tuple[Parameter, ...] = signature.parameters
         self.result: Any = signature.result
         arguments = ArgumentsCodec(name, signature.parameters)

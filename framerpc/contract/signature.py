@@ -9,7 +9,7 @@ Which annotations are streams:
     parameter   AsyncIterator, AsyncIterable, AsyncGenerator; Iterator, Generator in a `def`
     result      the same; and a generator function that has no annotation
 
-Iterable is not: it arrives as a list.
+Iterable is not: it arrives as a list. A result may also be a `Watch`: a stream of its own kind.
 
 Spec: protocol.md, "Arguments".
 """
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, get
 from typing import get_type_hints as resolve
 
 from framerpc.contract.values import UnsupportedTypeError, carried_type, check_type
+from framerpc.contract.watching import Watch
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _ASYNC_STREAMS: Final = frozenset(
     }
 )
 _SYNC_STREAMS: Final = frozenset({collections.abc.Iterator, collections.abc.Generator})
-_STREAM_NAMES: Final = frozenset(each.__name__ for each in _ASYNC_STREAMS | _SYNC_STREAMS)
+_STREAM_NAMES: Final = frozenset(each.__name__ for each in _ASYNC_STREAMS | _SYNC_STREAMS | {Watch})
 _EMPTY: Final = inspect.Parameter.empty
 _MODULE_PREFIX: Final = re.compile(r"\b(?:\w+\.)+(?:<locals>\.)?(?=\w)")
 
@@ -80,8 +81,10 @@ class Signature:
 
     Attributes:
         parameters: In order.
-        result: Type of the result; of its items if it is a stream.
+        result: Type of the result; of its items if it is a stream; of a watch, the tuple of its
+            state and its changes.
         streams_out: The result is a stream.
+        watch: The stream is a watch.
         asynchronous: To be called on the event loop: an `async def`, or a `def` that says it
             returns an asynchronous stream.
         text: For people.
@@ -94,6 +97,7 @@ class Signature:
     asynchronous: bool
     text: str
     doc: str
+    watch: bool = False
 
     @property
     def stream(self) -> Parameter | None:
@@ -130,12 +134,14 @@ def read_signature(
     hints = _hints(function, label, namespace or {})
     on_loop = is_asynchronous(function)
     streams_out, result = _read_result(function, hints.get("return", _EMPTY), label)
-    if streams_out and _stream_origin(hints.get("return")) in _ASYNC_STREAMS:
+    watch = _is_watch(hints.get("return"))
+    if watch or (streams_out and _stream_origin(hints.get("return")) in _ASYNC_STREAMS):
         on_loop = True
     parameters = tuple(_read_parameter(each, hints, label, on_loop=on_loop) for each in raw)
     if sum(each.stream for each in parameters) > 1:
         raise ConfigurationError(f"{label} takes two streams; a call carries at most one")
-    return Signature(parameters, result, streams_out, on_loop, _text(raw, hints), _doc(function))
+    text = _text(raw, hints)
+    return Signature(parameters, result, streams_out, on_loop, text, _doc(function), watch)
 
 
 def _doc(function: Callable[..., Any]) -> str:
@@ -166,7 +172,7 @@ def is_stream(function: Callable[..., Any], label: str) -> bool:
     except ConfigurationError:
         text = str(getattr(function, "__annotations__", {}).get("return", ""))
         return text.partition("[")[0].rpartition(".")[2] in _STREAM_NAMES
-    return _stream_origin(annotation) is not None
+    return _is_watch(annotation) or _stream_origin(annotation) is not None
 
 
 def _hints(
@@ -209,6 +215,11 @@ def _stream_origin(annotation: Any) -> Any | None:
         return None
 
 
+def _is_watch(annotation: Any) -> bool:
+    bare = _bare(annotation)
+    return (get_origin(bare) or bare) is Watch
+
+
 def _generates(function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
@@ -216,6 +227,9 @@ def _generates(function: Callable[..., Any]) -> bool:
 
 
 def _read_result(function: Callable[..., Any], annotation: Any, label: str) -> tuple[bool, Any]:
+    if _is_watch(annotation):
+        types: Any = get_args(_bare(annotation)) or (Any, Any)  # of the state, of a change
+        return True, _checked(tuple[types], f"the watch that {label} returns")
     origin = _stream_origin(annotation)
     if origin is None and not _generates(function):
         return False, _checked(annotation, f"the result of {label}")

@@ -130,6 +130,10 @@ class CallBook:
         streams = self._streams.get(call_id, NO_STREAMS)
         return streams.may_send > 0 and streams.producing is _FLOWS
 
+    def streams_of(self, call_id: int) -> Streams:
+        """Return the streams of a call; one without any has `NO_STREAMS`."""
+        return self._streams.get(call_id, NO_STREAMS)
+
     def sent_item(self, call_id: int, size: int) -> None:
         """Note that we sent an item of `size` bytes.
 

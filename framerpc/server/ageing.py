@@ -10,20 +10,45 @@ Spec: protocol.md, "Drain".
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from framerpc.errors import CloseCode
+from framerpc.errors import CloseCode, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framerpc.config import ConnectionAge
     from framerpc.server.peer import Peer
 
-__all__ = ["Ageing"]
+__all__ = ["Ageing", "ConnectionAge"]
 
 _REASON: Final = "the connection has reached its maximum age"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionAge:
+    """How old a connection may become.
+
+    Attributes:
+        maximum: Seconds after which a client is asked to use another connection.
+        jitter: Part by which that varies up or down at random, from 0 to 1, so that connections
+            made at the same time do not end at the same time. 0.1 as in gRPC.
+        grace: Seconds that calls in flight get then, streams included.
+    """
+
+    maximum: float
+    jitter: float = 0.1
+    grace: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("maximum", "grace"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} must be finite and > 0 s, got {value!r}")
+        if not 0 <= self.jitter <= 1:
+            raise ConfigurationError(f"jitter must be from 0 to 1, got {self.jitter!r}")
 
 
 class Ageing:

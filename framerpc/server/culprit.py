@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from framerpc.server.peer import IncomingCall
+from framerpc.server.incoming import IncomingCall
+from framerpc.server.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def _is_foreign(frame: FrameType) -> bool:
 
 def _method(frame: FrameType) -> str:
     """Return the method of the call that this frame runs, if it is one of a `Peer`'s."""
-    if frame.f_globals.get("__name__") != IncomingCall.__module__:
+    if frame.f_globals.get("__name__") != Peer.__module__:
         return ""
     call = frame.f_locals.get("call")
     return call.context.method if isinstance(call, IncomingCall) else ""

@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING, Any
 from framerpc.call import Body, CallContext, Handler, Interceptor, Stream, chain
 from framerpc.contract.names import RESERVED_PREFIX
 from framerpc.contract.values import encode
+from framerpc.contract.watching import Watch
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 from framerpc.protocol.frames import Flag
 from framerpc.server.overload import Limiter, limited
 from framerpc.server.threads import blocking_iterator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from framerpc.call import Buffer
     from framerpc.concurrency import ConcurrencyLimit
     from framerpc.contract.service import MethodSpec
     from framerpc.server.workers import Workers
+
+    Follow = Callable[[CallContext, Watch[Any, Any], Callable[[Any], bytes]], Awaitable[Stream]]
 
 __all__ = ["Dispatcher", "Method"]
 
@@ -61,6 +64,7 @@ class Dispatcher:
     Args:
         interceptors: Around every handler; the first is the outermost.
         workers: The threads and processes of the server.
+        watch: Follows the watch that a method has returned.
         max_concurrency: How many calls of all methods run at once, or None.
 
     Attributes:
@@ -72,6 +76,7 @@ class Dispatcher:
         self,
         interceptors: tuple[Interceptor, ...],
         workers: Workers,
+        watch: Follow,
         max_concurrency: ConcurrencyLimit | None = None,
     ) -> None:
         self.methods: dict[str, Method] = {}
@@ -80,6 +85,7 @@ class Dispatcher:
             self.limiters[""] = Limiter(max_concurrency, "the server")
         self._interceptors = interceptors
         self._workers = workers
+        self._watch = watch
 
     def add(self, spec: MethodSpec, function: Callable[..., Any]) -> None:
         """Register one method.
@@ -87,11 +93,19 @@ class Dispatcher:
         Raises:
             ConfigurationError: The name is taken, or the method cannot run as declared.
         """
+        self.add_handler(spec, self._handler(spec, function))
+
+    def add_handler(self, spec: MethodSpec, handler: Handler) -> None:
+        """Register one method that decodes its arguments, and encodes its result, itself.
+
+        Raises:
+            ConfigurationError: The name is taken.
+        """
         if spec.name in self.methods:
             raise ConfigurationError(
                 f"two methods are named {spec.name!r}; give one of them another name"
             )
-        handler = chain(self._interceptors, self._handler(spec, function))
+        handler = chain(self._interceptors, handler)
         limiters = self._limiters_for(spec)
         if limiters:
             handler = limited(handler, limiters)
@@ -115,6 +129,8 @@ class Dispatcher:
             return self._workers.process_handler(spec, function)
         if spec.run == "thread":
             return _in_thread(spec, function, self._workers)
+        if spec.watch:
+            return _watch_on_loop(spec, function, self._watch)
         if spec.streams_out:
             return _stream_on_loop(spec, function)
         return _on_loop(spec, function)
@@ -158,6 +174,22 @@ def _stream_on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
         if inspect.isawaitable(items):  # an `async def` that returns an iterator
             items = await items
         return Stream(_Encoded(items, spec))
+
+    return handle
+
+
+def _watch_on_loop(spec: MethodSpec, function: Callable[..., Any], follow: Follow) -> Handler:
+    """Return the Handler of a method that returns a watch."""
+
+    async def handle(context: CallContext, body: Body) -> Body:
+        args, kwargs = _with_stream(spec, body)
+        context.started = context.now()
+        watch = function(*args, **kwargs)
+        if inspect.isawaitable(watch):
+            watch = await watch
+        if not isinstance(watch, Watch):
+            raise InvalidResult(f"the method declares a Watch and returned {type(watch).__name__}")
+        return await follow(context, watch, partial(_encoded, spec))  # pyright: ignore[reportUnknownArgumentType]
 
     return handle
 

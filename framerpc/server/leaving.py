@@ -53,9 +53,15 @@ class Leaving:
         return f"<Leaving of {self._peer.address}{', settled' if self._settled else ''}>"
 
     def begin(self, spread: float) -> None:
-        """Ask the client to go, and to come back within `spread` seconds."""
+        """Ask the client to go, and to come back within `spread` seconds.
+
+        Its subscriptions end, so that it takes them elsewhere.
+        """
+        peer = self._peer
         grace = self._until - self._loop.time()
-        self._peer.connection.goaway(self._reason, grace, spread, self._settle)
+        peer.connection.goaway(self._reason, grace, spread, self._settle)
+        if peer.guest is not None:
+            peer.guest.drain(peer.connection)
 
     def _settle(self) -> None:
         self._settled = True

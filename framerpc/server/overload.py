@@ -19,6 +19,7 @@ from framerpc.concurrency import AdaptiveConcurrency
 from framerpc.errors import ResourceExhausted
 from framerpc.server.fairness import Shares
 from framerpc.server.gradient import Gradient
+from framerpc.server.sink import StreamSink
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -117,8 +118,9 @@ def limited(handler: Handler, limiters: tuple[Limiter, ...]) -> Handler:
         except BaseException:
             _leave(limiters, who, context, tells=_is_late(context))
             raise
-        if isinstance(result, Stream):
+        if isinstance(result, Stream) and type(result.items) is not StreamSink:
             return Stream(_Held(result.items, lambda: _leave(limiters, who, context)), result.head)
+        # A subscription is no call: nothing runs for it any more.
         _leave(limiters, who, context, tells=True)
         return result
 

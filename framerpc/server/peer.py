@@ -13,18 +13,19 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import msgspec
-
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
 from framerpc.errors import CloseCode, Status
 from framerpc.protocol.frames import CancelReason, Flag, Notify, Outcome
 from framerpc.protocol.sessions import ONCE_HEADER
+from framerpc.pubsub.presence import Leave
 from framerpc.server.admission import full, misfit
 from framerpc.server.asks import AsksNothing
 from framerpc.server.eager import start
 from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
+from framerpc.server.incoming import IncomingCall
 from framerpc.server.leaving import Leaving
+from framerpc.server.sink import StreamSink
 
 if TYPE_CHECKING:
     from framerpc.call import Handler
@@ -34,35 +35,13 @@ if TYPE_CHECKING:
     from framerpc.protocol.frames import Cancel, Close, Request
     from framerpc.protocol.handshake import Greeting
     from framerpc.server.dispatcher import Method
+    from framerpc.server.guests import Guest
     from framerpc.server.server import Server
     from framerpc.server.session import Session
 
-__all__ = ["IncomingCall", "Peer"]
+__all__ = ["Peer"]
 
 _logger: Final = logging.getLogger("framerpc.server")
-
-
-class IncomingCall(msgspec.Struct, eq=False):
-    """A call that is being handled.
-
-    Attributes:
-        id: Its number on the connection; 0 for a one-way call, which is never answered.
-        context: What its handler sees.
-        deadline: As the sweeper sees it: None once it has passed.
-        task: Runs the handler, if it waits.
-        answered: The last frame was sent, or nobody waits for one.
-        cancelled: The caller gave it up and waits for a receipt.
-    """
-
-    id: int
-    context: CallContext
-    deadline: float | None
-    answered: bool = False
-    cancelled: bool = False
-    task: asyncio.Future[Any] | None = None
-
-    def __repr__(self) -> str:
-        return f"<IncomingCall {self.id} {self.context.method}>"
 
 
 class Peer(AsksNothing):
@@ -78,6 +57,7 @@ class Peer(AsksNothing):
         host: The same without the port, for counting.
         session: What survives the connection, or None.
         calls: Its calls that have not ended, answered ones included.
+        guest: Its subscriptions, once it has made one. They are no calls: nothing runs for them.
         leaving: It was asked to go.
     """
 
@@ -93,6 +73,7 @@ class Peer(AsksNothing):
         "address",
         "calls",
         "connection",
+        "guest",
         "host",
         "identity",
         "leaving",
@@ -106,6 +87,7 @@ class Peer(AsksNothing):
         self.host = ""
         self.session: Session | None = None
         self.calls: dict[int, IncomingCall] = {}
+        self.guest: Guest | None = None
         self.leaving: Leaving | None = None
         self._one_way = 0  # number of the last one-way call; negative keys in `calls`
         self._server = server
@@ -121,17 +103,9 @@ class Peer(AsksNothing):
         return f"<Peer {self.address}, {len(self.calls)} calls>"
 
     def leave(self, code: CloseCode, reason: str, grace: float, spread: float = 0.0) -> None:
-        """Ask the client to go; the connection closes once nothing is in flight.
-
-        Args:
-            code: For the CLOSE frame.
-            reason: Why, for people.
-            grace: Seconds that its calls get; seeing to that is up to the caller.
-            spread: Seconds over which clients that are told the same should come back.
-        """
+        """Ask the client to go; its calls get `grace` seconds, which the caller sees to."""
         if self.leaving is None:
-            until = self._clock() + grace
-            self.leaving = Leaving(self, code, reason, until, self._loop)
+            self.leaving = Leaving(self, code, reason, self._clock() + grace, self._loop)
             self.leaving.begin(spread)
 
     def cut(self) -> list[asyncio.Future[Any]]:
@@ -157,6 +131,8 @@ class Peer(AsksNothing):
 
     def closed(self, connection: Connection, close: Close) -> None:  # noqa: ARG002
         """A client said goodbye; `lost` follows."""
+        if self.guest is not None:
+            self.guest.lost(Leave.LEFT)
         if close.code == CloseCode.NORMAL:
             self._server.sessions.ended(self)
 
@@ -167,6 +143,8 @@ class Peer(AsksNothing):
     def lost(self, connection: Connection, error: ConnectionLost) -> None:  # noqa: ARG002
         """Stop what nobody waits for any more."""
         self._sweeper.stop()
+        if self.guest is not None:
+            self.guest.lost(Leave.LOST)
         for call in list(self.calls.values()):
             call.answered = True
             if call.task is not None:
@@ -221,6 +199,7 @@ class Peer(AsksNothing):
         self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
         body: Any = request.body
         if method.flags:
+            context.link = self
             context.streams = bool(method.flags & Flag.WANTS_STREAM)
             if method.flags & Flag.SENDS_STREAM:
                 body = Stream(connection.streams.reader(call_id), body)
@@ -255,6 +234,8 @@ class Peer(AsksNothing):
         """Stop a call, and tell what became of it."""
         call = self.calls.get(cancel.id)
         if call is None or call.answered:
+            if self.guest is not None and self.guest.cancel(connection, cancel.id):
+                return
             # Its arguments were still on their way, or its answer is.
             dropped = connection.outbox.drop_body(cancel.id)
             if cancel.id in connection.wire.calls.alive:
@@ -370,6 +351,9 @@ class Peer(AsksNothing):
     async def _send_stream(self, call: IncomingCall, result: Stream) -> None:
         """Send the items as the caller takes them; stop the producer if it takes no more."""
         connection = self.connection
+        if type(result.items) is StreamSink:
+            self._feed(call, result.items)
+            return
         writer = connection.streams.writer(call.id)
         try:
             async for item in result.items:
@@ -387,6 +371,17 @@ class Peer(AsksNothing):
             if close is not None:
                 await close()
             connection.streams.forget(call.id)
+
+    def _feed(self, call: IncomingCall, sink: StreamSink) -> None:
+        """Leave a subscription to the broker: its items come without a task."""
+        if call.cancelled or call.answered or self.guest is None:
+            sink.close()
+            self._receipt(call, Outcome.FINISHED)
+        else:
+            call.answered = True
+            self.guest.attach(self.connection, call.id, sink)
+            if self.leaving is not None:
+                self.guest.drain(self.connection)
 
     def _stopped(self, call: IncomingCall) -> None:
         """The handler was cancelled: by its caller, by its deadline, by us, or by itself."""
@@ -411,10 +406,8 @@ class Peer(AsksNothing):
         counters = self._server.counters
         if not call.answered:
             call.answered = True
-            if failure.executed:
-                counters.failed_calls += 1
-            else:
-                counters.refused_calls += 1
+            counters.failed_calls += failure.executed > 0
+            counters.refused_calls += not failure.executed
             self.connection.fail(
                 call.id, failure.status, failure.executed, failure.detail, failure.details
             )

@@ -23,6 +23,7 @@ from framerpc.errors import CloseCode, ConfigurationError, Unauthenticated
 from framerpc.protocol.handshake import VERSION, Reply
 from framerpc.protocol.sessions import SESSIONS
 from framerpc.protocol.states import Role
+from framerpc.protocol.topics import TOPICS
 from framerpc.protocol.wire import Wire, announce
 from framerpc.server.peer import Peer
 from framerpc.version import AGENT
@@ -224,6 +225,7 @@ class Peers:
         greeting = peer.connection.wire.greeting
         assert greeting is not None  # it is what we decided about
         session = peer.session = server.sessions.open(peer, greeting)
+        agreed = {SESSIONS: session is not None, TOPICS: TOPICS in greeting.features}
         peer.connection.welcome(
             Reply(
                 version=VERSION,
@@ -231,7 +233,7 @@ class Peers:
                 limits=announce(server.limits),
                 ping_ms=server.keepalive.ping_ms,
                 lag_ms=server.keepalive.lag_ms,
-                features=[] if session is None else [SESSIONS],
+                features=[name for name, yes in agreed.items() if yes],
                 instance=self.instance,
                 peer=peer.address[:255],
                 session=None if session is None else session.token,

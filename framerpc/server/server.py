@@ -9,7 +9,6 @@ Spec: protocol.md, "Drain".
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
@@ -20,27 +19,36 @@ from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.ageing import Ageing
-from framerpc.server.builtin import builtin_methods
+from framerpc.server.authorizing import authorizing
+from framerpc.server.builtin import add_builtin_methods
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
+from framerpc.server.hooks import Hooks
+from framerpc.server.listening import Listening
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.sessions import Sessions
 from framerpc.server.signals import handle_signals
+from framerpc.server.statistics import statistics_of
+from framerpc.server.topics import Topics
 from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from framerpc.call import Body, CallContext, Handler, Interceptor
+    from framerpc.call import CallContext, Interceptor
     from framerpc.concurrency import ConcurrencyLimit
-    from framerpc.config import ConnectionAge
+    from framerpc.config import TopicLimits, TopicPolicy
     from framerpc.contract.service import MethodSpec
+    from framerpc.contract.topic import Topic
+    from framerpc.pubsub.events import Published
+    from framerpc.pubsub.store import Store
+    from framerpc.server.ageing import ConnectionAge
     from framerpc.server.reply_store import ReplyStore
+    from framerpc.server.topics import Rule
 
-__all__ = ["Listening", "Server"]
+__all__ = ["Server"]
 
 _logger: Final = logging.getLogger("framerpc.server")
 
@@ -48,6 +56,7 @@ _ARRIVAL: Final = 0.5
 """Seconds for those who were connecting when the server was told to stop: TLS takes a while."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+_T = TypeVar("_T")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
 
 
@@ -70,6 +79,12 @@ class Server:
         trusted: Who may see tracebacks: everybody (True), nobody, or whoever this says of.
         replies: Where the answers of `once` calls survive the process, such as `SQLiteReplies`;
             None keeps them in memory only.
+        topics: What is kept of which topic; the first policy whose pattern matches holds. A topic
+            that none matches has no history.
+        topic_limits: Bounds on what topics, and those who subscribe to them, can cost.
+        store: Where the history of topics is kept; in memory by default.
+        authorize_topic: Whether this identity may publish, subscribe, or read history or presence
+            of this topic, or this pattern as it is written; None: it may. May be `async`.
         watchdog: When to warn of what blocks the event loop; None for never.
 
     Attributes:
@@ -92,6 +107,10 @@ class Server:
         interceptors: Sequence[Interceptor] = (),
         trusted: bool | Callable[[CallContext], bool] = False,
         replies: ReplyStore | None = None,
+        topics: Sequence[TopicPolicy] = (),
+        topic_limits: TopicLimits | None = None,
+        store: Store | None = None,
+        authorize_topic: Rule | None = None,
         watchdog: Watchdog | None = _WATCHDOG,
         max_concurrency: ConcurrencyLimit | None = None,
         connection_age: ConnectionAge | None = None,
@@ -107,19 +126,18 @@ class Server:
         self._unwatch = watch(None, None, self.blocks.add)
         around = tuple(interceptors)
         if authorize is not None:
-            around = (_authorizing(authorize), *around)
+            around = (authorizing(authorize), *around)
         self.workers = Workers(self.limits)
-        self.dispatcher = Dispatcher(around, self.workers, max_concurrency)
+        self.topics = Topics(topics, topic_limits, store, authorize_topic)
+        self.dispatcher = Dispatcher(around, self.workers, self.topics.watch, max_concurrency)
         self._ageing = Ageing.of(connection_age, self.limits.cancel_grace)
         self.peers = Peers(self, authenticate, self._ageing)
         self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
-        self._on_start: list[Callable[[], Awaitable[None] | None]] = []
-        self._on_stop: list[Callable[[], Awaitable[None] | None]] = []
-        for spec, function in builtin_methods(self):
-            self.dispatcher.add(spec, function)
+        self._hooks = Hooks()
+        add_builtin_methods(self)
         for service in services:
             self.add(service)
 
@@ -187,12 +205,12 @@ class Server:
 
     def on_start(self, hook: _Hook) -> _Hook:
         """Call `hook` before the server listens; use it as a decorator. May be `async`."""
-        self._on_start.append(hook)
+        self._hooks.start.append(hook)
         return hook
 
     def on_stop(self, hook: _Hook) -> _Hook:
         """Call `hook` after the last call has ended; use it as a decorator. May be `async`."""
-        self._on_stop.append(hook)
+        self._hooks.stop.append(hook)
         return hook
 
     # ------------------------------------------------------------------ listening
@@ -247,8 +265,8 @@ class Server:
         self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
         try:
             await self.sessions.start()
-            for hook in self._on_start:
-                await _call(hook)
+            await self.topics.open()
+            await self._hooks.started()
             for address in addresses:
                 factory = self.peers.factory(address.scheme)
                 patience = self.limits.handshake_timeout
@@ -295,17 +313,12 @@ class Server:
             await self._finish()
 
     async def _finish(self) -> None:
-        failures: list[Exception] = []
         try:
             await self.peers.close()
             await self.sessions.close()
             await self.workers.close()
-            for hook in self._on_stop:
-                try:
-                    await _call(hook)
-                except Exception as exc:
-                    _logger.exception("! an on_stop hook failed")
-                    failures.append(exc)
+            await self.topics.close()
+            failures = await self._hooks.stopped()
         finally:
             self._unwatch()
             self._listeners.clear()
@@ -379,6 +392,36 @@ class Server:
 
         run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
 
+    # ---------------------------------------------------------------------- topics
+
+    async def publish(
+        self,
+        topic: str | Topic[_T],
+        data: _T,
+        *,
+        key: str | None = None,
+        conflate: str = "",
+    ) -> Published:
+        """Publish a message to whoever has subscribed, also where clients may not.
+
+        Cancelling it changes nothing but that nobody learns where the message stands.
+
+        Args:
+            topic: Where.
+            data: Anything that can be a result.
+            key: Names this message: a second one with the same key is not published.
+            conflate: What it is about: it replaces the one before where only the latest count.
+
+        Returns:
+            Where it stands, and how many subscribers it went to.
+
+        Raises:
+            InvalidArgument: The topic, a key or the data is impossible.
+            ResourceExhausted: A limit on histories is reached.
+            Unavailable: The store cannot take it.
+        """
+        return await self.topics.publish(topic, data, key=key, conflate=conflate)
+
     # ------------------------------------------------------------------- in flight
 
     def trusts(self, context: CallContext) -> bool:
@@ -396,18 +439,7 @@ class Server:
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted, and what is there now, by name."""
-        now = {
-            "clients": len(self.peers.welcome),
-            "blocks": self.blocks.count,
-            "overdue": sum(peer.connection.overdue for peer in self.peers.welcome),
-            "strangers": len(self.peers.strangers),
-            "calls_in_flight": sum(len(peer.calls) for peer in self.peers.welcome),
-            "shed_calls": sum(each.refused for each in self.dispatcher.limiters.values()),
-            "retired_connections": 0 if self._ageing is None else self._ageing.retired,
-        }
-        names = Counters.__dataclass_fields__
-        counted = {name: int(getattr(self.counters, name)) for name in names}
-        return counted | now | self.sessions.statistics()
+        return statistics_of(self, self._ageing)
 
     def concurrency(self) -> dict[str, dict[str, int]]:
         """Return each limit of calls at once: what it is now, calls in flight, calls refused.
@@ -415,49 +447,3 @@ class Server:
         By the names of methods; "" stands for the server.
         """
         return {name: each.statistics() for name, each in self.dispatcher.limiters.items()}
-
-
-class Listening:
-    """A server while it listens: an async context manager that yields the server."""
-
-    def __init__(
-        self, server: Server, urls: tuple[str, ...], tls: ssl.SSLContext | None, grace: float
-    ) -> None:
-        self._server = server
-        self._urls = urls
-        self._tls = tls
-        self._grace = grace
-
-    async def __aenter__(self) -> Server:
-        await self._server.start(*self._urls, tls=self._tls)
-        return self._server
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._server.close(self._grace)
-
-    def __await__(self) -> Generator[Any, None, Server]:
-        """Start without a block; `close` is then up to the caller."""
-        return self.__aenter__().__await__()
-
-
-def _authorizing(authorize: Callable[[CallContext], Awaitable[None] | None]) -> Interceptor:
-    """Return the interceptor that asks `authorize` first."""
-
-    async def ask(context: CallContext, body: Body, proceed: Handler) -> Body:
-        verdict = authorize(context)
-        if inspect.isawaitable(verdict):
-            await verdict
-        return await proceed(context, body)
-
-    return ask
-
-
-async def _call(hook: Callable[[], Awaitable[None] | None]) -> None:
-    result = hook()
-    if inspect.isawaitable(result):
-        await result

@@ -8,5 +8,6 @@ loop is running already, as in a notebook.
 from framerpc.sync.client import SyncClient, connect
 from framerpc.sync.results import SyncResultStream
 from framerpc.sync.serving import serve
+from framerpc.sync.subscription import SyncSubscription
 
-__all__ = ["SyncClient", "SyncResultStream", "connect", "serve"]
+__all__ = ["SyncClient", "SyncResultStream", "SyncSubscription", "connect", "serve"]

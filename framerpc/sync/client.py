@@ -14,6 +14,7 @@ from framerpc.contract.service import spec_of
 from framerpc.errors import ConfigurationError
 from framerpc.sync.portal import Portal, hold
 from framerpc.sync.results import SyncResultStream, ThreadedIterator
+from framerpc.sync.topics import SyncTopics
 
 if TYPE_CHECKING:
     import ssl
@@ -85,7 +86,7 @@ def connect(
     return SyncClient(client)
 
 
-class SyncClient:
+class SyncClient(SyncTopics):
     """A blocking client of one or several servers. Made by `connect`."""
 
     def __init__(self, client: Client, portal: Portal | None = None) -> None:
@@ -249,6 +250,8 @@ class SyncClient:
         """Call the method that `spec` declares, single result or stream."""
         portal = self._running()
         args, kwargs = _threaded(args, kwargs)
+        if spec.watch:
+            return SyncResultStream(portal, self._client.watch_spec(spec, args, kwargs))
         if spec.streams_out:
             return SyncResultStream(portal, self._client.stream_spec(spec, args, kwargs))
         call = self._client.once_spec if spec.once else self._client.call_spec

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from framerpc.client.results import ResultStream
     from framerpc.sync.portal import Portal
 
 __all__ = ["SyncResultStream", "ThreadedIterator"]
 
 _T = TypeVar("_T")
 
+_Item = TypeVar("_Item", covariant=True)  # noqa: PLC0105 - as for any iterator
+
 _END: Final = object()
+
+
+class _Closable(Protocol[_Item]):
+    """What is behind a `SyncResultStream`: a `ResultStream` or a `WatchStream`."""
+
+    async def __anext__(self) -> _Item: ...
+    def __aiter__(self) -> AsyncIterator[_Item]: ...
+    async def aclose(self) -> None: ...
 
 
 class SyncResultStream(Iterator[_T], Generic[_T]):
@@ -25,7 +34,7 @@ class SyncResultStream(Iterator[_T], Generic[_T]):
     `close()` stops the producer; so does leaving a `with` block around it.
     """
 
-    def __init__(self, portal: Portal, stream: ResultStream[_T]) -> None:
+    def __init__(self, portal: Portal, stream: _Closable[_T]) -> None:
         self._portal = portal
         self._stream = stream
 

@@ -362,7 +362,7 @@ async def test_server_without_sessions() -> None:
         async with framerpc.connect(URL) as client:
             call = asyncio.create_task(client.stub(Ledger).transfer(5))
             await server.accept()
-            assert (await server.receive_frame())[1]["features"] == ["sessions"]
+            assert (await server.receive_frame())[1]["features"] == ["sessions", "topics"]
             server.preamble()
             server.welcome()
             assert (await server.receive_frame())[5] is None

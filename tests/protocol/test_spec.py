@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import json
 import re
@@ -12,8 +13,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from framerpc.backplane.sqlite import SqliteStore
 from framerpc.client.state import State
-from framerpc.config import KIB, Keepalive, Limits, Watchdog
+from framerpc.config import KIB, Keepalive, Limits, TopicLimits, Watchdog
 from framerpc.connection.evidence import Evidence
 from framerpc.connection.keepalive import OVERDUE
 from framerpc.errors import CLOSE_CODES, STATUSES, CloseCode, Status
@@ -63,7 +65,14 @@ from framerpc.protocol.states import (
     Role,
 )
 from framerpc.protocol.streams import ITEM_COST
+from framerpc.protocol.topics import TOPICS
 from framerpc.protocol.wire import Wire
+from framerpc.pubsub.dedupe import MAX_KEY
+from framerpc.pubsub.events import MESSAGE_COST
+from framerpc.pubsub.positions import MAX_EPOCH
+from framerpc.pubsub.presence import Leave
+from framerpc.pubsub.queues import Overflow
+from framerpc.pubsub.topics import MAX_TOKENS, MAX_TOPIC
 from framerpc.server.replies import ENTRY_COST
 from tests.protocol import spec
 from tests.protocol.vectors import VECTORS, meaning
@@ -332,6 +341,31 @@ def test_limits_name_real_consequences() -> None:
             assert status in Status.__members__
 
 
+def test_topic_limits() -> None:
+    """Every option of TopicLimits stands there with its default, the policies with their names."""
+    *_, policies = spec.tables("Positions and history")
+    (options,) = spec.tables("Limits of topics")
+    printed = {row["option"]: spec.number(row["default"]) for row in options}
+    assert printed == dataclasses.asdict(TopicLimits())
+    assert [row["policy"] for row in policies] == [each.value for each in Overflow]
+    for row in options:
+        for status in re.findall(r"ERROR ([A-Z_]+)", row["beyond it"]):
+            assert status in Status.__members__
+
+
+def test_numbers_of_topics() -> None:
+    """Numbers that stand in sentences about topics are those of the code."""
+    assert f"at most {MAX_TOPIC} bytes of UTF-8 and at most {MAX_TOKENS} tokens" in spec.TEXT
+    assert f"a name of 1 to {MAX_EPOCH} letters" in spec.TEXT
+    assert f"text of at most {MAX_KEY} characters" in spec.TEXT
+    assert f"its conflation key, and {MESSAGE_COST} bytes on top" in spec.TEXT
+    waiting = inspect.signature(SqliteStore).parameters
+    most, most_bytes = (waiting[name].default for name in ("max_waiting", "max_waiting_bytes"))
+    assert f"{most:,} publishes or {most_bytes:,} bytes that wait for the disk" in spec.TEXT
+    (reasons,) = re.findall(r"a reason for leaving: (.*?)\. A snapshot", spec.TEXT)
+    assert re.findall("`([a-z]+)`", reasons) == [each.value for each in Leave]
+
+
 def test_numbers_in_the_text() -> None:
     """Numbers that stand in sentences are those of the code."""
     keepalive = Keepalive()
@@ -351,7 +385,7 @@ def test_numbers_in_the_text() -> None:
     body.add(bytes(KIB))
     assert len(body.take()) == 16 * KIB
     assert f"A stored answer counts {ENTRY_COST} bytes more" in spec.TEXT
-    assert f"one feature: `{SESSIONS}`" in spec.TEXT
+    assert f"two features: `{SESSIONS}` and `{TOPICS}`" in spec.TEXT
 
 
 def test_evidence_table() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from framerpc.call import CallContext
 from framerpc.server.culprit import NOBODY, Culprit, application, depth, find, frames_above
-from framerpc.server.peer import IncomingCall
+from framerpc.server.incoming import IncomingCall
+from framerpc.server.peer import Peer
 
 
 class Stopped(threading.Thread):
@@ -87,7 +88,7 @@ def test_method_is_that_of_the_call_that_runs() -> None:
     context = CallContext("Work/block", lambda: 0.0, 0.0)
     call = IncomingCall(1, context, None)
     code = "def run(call, inner): return inner()"
-    space: dict[str, Any] = {"__name__": IncomingCall.__module__}
+    space: dict[str, Any] = {"__name__": Peer.__module__}
     exec(code, space)  # a frame that looks like a peer's
 
     def blocks(stopped: Stopped) -> None:

@@ -194,6 +194,20 @@ async def test_long_answer_has_the_whole_grace_to_leave() -> None:
             assert 19 < now() < 25
 
 
+@virtual_time
+async def test_subscription_that_crossed_ends_at_once() -> None:
+    """It is taken, and ended, so that the client makes it elsewhere and the drain goes on."""
+    async with stopping() as stop:
+        closing = await stop.told()
+        stop.guest.send_frame(request(1, "framerpc/subscribe", "a", flags=1, timeout_ms=None))
+        stop.guest.send_frame(PONG)
+        while (await stop.guest.receive_frame())[:2] != [Kind.END.value, 1]:
+            pass
+        await stop.guest.expect_close(CloseCode.SHUTDOWN)
+        await closing
+        assert now() < 0.1
+
+
 # ------------------------------------------------------------------- who has just come
 
 

@@ -124,7 +124,7 @@ def test_no_time_at_all_is_a_tenth_of_a_millisecond() -> None:
     [
         ({"initial": 5}, "from minimum to maximum"),
         ({"initial": 500}, "from minimum to maximum"),
-        ({"smoothing": 1.5}, "smoothing must be a number from 0 to 1"),
+        ({"smoothing": 1.5}, "smoothing must be above 0 and at most 1"),
         ({"window": 0}, "window must be finite and > 0"),
         ({"minimum": -1}, "minimum must be finite and > 0"),
     ],

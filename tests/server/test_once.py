@@ -477,6 +477,7 @@ async def test_drain_cuts_what_does_not_end() -> None:
             await soon(lambda: len(ledger.entered) == 2)
             closing = asyncio.create_task(server.close(grace=1))
             assert (await second.receive_frame())[0] == 4
+            assert (await second.receive_frame())[0] == 5
             assert (await second.answer(call))[:3] == error(Status.UNAVAILABLE, 1)
             second.close()
             await closing

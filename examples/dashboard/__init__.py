@@ -1,0 +1,1 @@
+"""A live dashboard in the terminal, fed by a watch."""

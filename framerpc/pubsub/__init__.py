@@ -1,0 +1,1 @@
+"""Topics: patterns, histories, positions, presence and the fan-out. Pure: no loop, no clock."""

@@ -1,0 +1,40 @@
+"""One call while it is being handled, as its peer keeps it.
+
+Spec: protocol.md, "Calls".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from framerpc.call import CallContext
+
+__all__ = ["IncomingCall"]
+
+
+class IncomingCall(msgspec.Struct, eq=False):
+    """A call that is being handled.
+
+    Attributes:
+        id: Its number on the connection; 0 for a one-way call, which is never answered.
+        context: What its handler sees.
+        deadline: As the sweeper sees it: None once it has passed.
+        task: Runs the handler, if it waits.
+        answered: The last frame was sent, or nobody waits for one.
+        cancelled: The caller gave it up and waits for a receipt.
+    """
+
+    id: int
+    context: CallContext
+    deadline: float | None
+    answered: bool = False
+    cancelled: bool = False
+    task: asyncio.Future[Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<IncomingCall {self.id} {self.context.method}>"
