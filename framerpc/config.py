@@ -84,7 +84,7 @@ class Limits:
         max_timeout: Longest deadline that a server honours, in seconds; a longer one is clamped.
         stream_idle: Seconds a stream may make no progress (no item taken, no item sent).
         cancel_grace: Seconds a cancelled handler is given before its caller is told that it is
-            still running.
+            still running; and a handler whose caller's stream broke, before it is cancelled.
         max_threads: Threads for `def` methods of one server.
         max_waiting_threads: Calls of `def` methods that wait for a thread.
         max_processes: Worker processes for methods with `run="process"`.

@@ -230,6 +230,10 @@ class OutgoingCalls:
 
     # ------------------------------------------------------------------ ending
 
+    def holds(self, call: OutgoingCall) -> bool:
+        """Return whether a call has not ended for the peer; its id may be another's by now."""
+        return self.alive.get(call.id) is call
+
     def succeed(self, call_id: int, body: Any) -> None:
         """Take a RESPONSE with its complete body."""
         call = self.alive.pop(call_id, None)
@@ -284,7 +288,7 @@ class OutgoingCalls:
 
     def cancel(self, call: OutgoingCall, reason: CancelReason = CancelReason.CANCELLED) -> None:
         """Give a call up: tell the peer, once, and forget what we still had to send."""
-        if call.id not in self.alive or not self._wire.calls.cancelled(call.id):
+        if not self.holds(call) or not self._wire.calls.cancelled(call.id):
             return
         call.deadline = None
         self._outbox.drop_body(call.id)
@@ -310,7 +314,7 @@ class OutgoingCalls:
         self._loop.call_at(due, self._give_up, call, due)
 
     def _give_up(self, call: OutgoingCall, due: float) -> None:
-        if call.id not in self.alive:
+        if not self.holds(call):
             return
         if was_blocked(self._loop, due):  # its answer may be there, unread
             self._loop.call_later(CATCH_UP, self._give_up, call, float("inf"))
