@@ -70,8 +70,10 @@ class Limits:
         max_calls: * Calls in flight on one connection. Beyond it: `ResourceExhausted`.
         stream_window: * Bytes of items (each counted with 64 bytes on top) that a peer may send
             on one stream before we have consumed them.
-        max_outbox: Bytes queued for a peer that does not read; beyond it the connection is closed
-            as slow.
+        max_outbox: Bytes queued for a peer that does not read. Of bodies longer than 64 KiB: beyond
+            it requests and items of streams wait, and an answer is replaced by
+            `ResourceExhausted`; one body alone may always wait. Of all else, counted for itself:
+            beyond it the connection is closed as slow.
         write_timeout: Seconds a peer may leave our writes stuck before it is closed as slow.
         max_metadata: Bytes of metadata of one call, keys and values together.
         max_method_name: Bytes of a method's name. 255 as in gRPC's and NATS' name limits.

@@ -137,7 +137,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         self.owner: Any = None
         self.load = Load()
         self.closed: asyncio.Future[None] = loop.create_future()
-        self.outbox = Outbox(loop, limits.max_outbox, self._overflow)
+        self.outbox = Outbox(loop, limits.max_outbox, self._overflow, self._room)
         self.streams = StreamEnds(loop, wire, self.outbox, limits)
         self.calls = OutgoingCalls(loop, wire, self.outbox, self.streams, endpoint)
         self._acceptor = acceptor
@@ -361,7 +361,11 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         """
         state = self.wire.state
         if state is ConnectionState.READY:
-            return len(self.calls.alive) < self.wire.peer.calls and self.outbox.paused is None
+            return (
+                len(self.calls.alive) < self.wire.peer.calls
+                and self.outbox.paused is None
+                and (size <= PART_SIZE or self.outbox.has_room(size))
+            )
         if state is not ConnectionState.GREETING or not simple or size > PART_SIZE:
             return False
         if self._early + size + _EARLY_OVERHEAD > MINIMUM_EARLY or self._transport is None:
@@ -428,6 +432,11 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         _logger.warning("! %s: %s", self.endpoint, reason)
         self._cause = self._cause or (reason, "maybe")
         self._send_close(code, reason, within)
+
+    def _room(self) -> None:
+        """A long body has left: others that wait may be next."""
+        self.streams.writable()
+        self._turns.all()
 
     def _overflow(self) -> None:
         limit = self._limits.max_outbox

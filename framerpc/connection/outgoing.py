@@ -24,6 +24,7 @@ from framerpc.errors import (
     Status,
 )
 from framerpc.protocol.frames import PART_SIZE, CancelReason, Flag, Kind, encode
+from framerpc.protocol.maps import check_headers
 from framerpc.protocol.states import CallState
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         wire = self._wire
         if len(body) > wire.longest:
             wire.check_size(len(body), context.method)
+        if context.metadata:
+            check_headers(_headers(context), context.method)
         call_id = wire.calls.new_id()
         wire.calls.alive[call_id] = _OPEN
         call = OutgoingCall(
@@ -164,9 +168,12 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         method = context.method
         self._wire.check_size(len(body), method)
+        if context.metadata:
+            check_headers(_headers(context), method)
         book = self._wire.calls
         call_id = book.new_id()
         flags = int(wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM)
@@ -215,11 +222,14 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         context.peer = self._endpoint
         method, size = context.method, len(body)
         headers = {"meta": context.metadata} if context.metadata else None
         self._wire.check_size(size, method)
+        if headers is not None:
+            check_headers(headers, method)
         call_id = self._wire.calls.new_id()
         frame = encode(_NOTIFY, call_id, method, headers, body) if size <= PART_SIZE else b""
         if frame and len(frame) <= self._wire.peer.frame:

@@ -134,9 +134,14 @@ class StreamEnds:
         if frame is not None:
             self._outbox.send(frame)
 
-    def may_send(self, call_id: int) -> bool:
-        """Return whether the writer of this call may send an item now."""
-        return self._wire.calls.may_send(call_id) and self._outbox.paused is None
+    def may_send(self, call_id: int, size: int) -> bool:
+        """Return whether the writer of this call may send an item of `size` bytes now."""
+        outbox = self._outbox
+        return (
+            self._wire.calls.may_send(call_id)
+            and outbox.paused is None
+            and (size <= PART_SIZE or outbox.has_room(size))
+        )
 
     def send(self, call_id: int, item: Buffer) -> asyncio.Future[bool] | None:
         """Send an item; return what to wait for if it leaves in parts."""
@@ -341,7 +346,7 @@ class ItemWriter:
         """
         if self._stopped is not None:
             raise self._stopped
-        if len(item) > PART_SIZE or not self._ends.may_send(self._call_id):
+        if len(item) > PART_SIZE or not self._ends.may_send(self._call_id, len(item)):
             return False
         self._ends.send(self._call_id, item)
         return True
@@ -356,7 +361,7 @@ class ItemWriter:
             ConnectionLost, Cancelled: The stream has no reader any more.
         """
         ends = self._ends
-        while self._stopped is None and not ends.may_send(self._call_id):
+        while self._stopped is None and not ends.may_send(self._call_id, len(item)):
             await self._wait()
         if self._stopped is not None:
             raise self._stopped
