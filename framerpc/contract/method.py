@@ -16,6 +16,7 @@ from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
 from framerpc.contract.names import check_name
 from framerpc.contract.promises import check_promises
+from framerpc.contract.resemblance import Resemblance
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 
@@ -58,6 +59,8 @@ class MethodSpec:
     __slots__ = (
         "_decode_item",
         "_decode_result",
+        "_exact",
+        "_resembles",
         "attribute",
         "decode_arguments",
         "doc",
@@ -105,6 +108,9 @@ class MethodSpec:
         self.decode_arguments = arguments.decode
         self._decode_result: Decode | None = None
         self._decode_item: Decode | None = None
+        resemblance = Resemblance(signature.result)
+        self._exact = resemblance.exact
+        self._resembles = resemblance.fits
 
     def __repr__(self) -> str:
         return f"<MethodSpec {self.name}{self.signature}>"
@@ -113,13 +119,18 @@ class MethodSpec:
         """Encode what the handler returned, or one item of it if the result is a stream.
 
         Raises:
-            InvalidResult: It cannot be encoded.
+            InvalidResult: It cannot be encoded, or is plainly not what the method declares. (What
+                is inside it is checked by who decodes it.)
         """
         try:
-            return values.encode(value)
+            body = values.encode(value)
         except Exception as exc:
             text = values.explain_unencodable(exc)
             raise self._bad_result(f"the {self._result_word} cannot be encoded: {text}") from exc
+        exact = self._exact
+        if exact is not None and type(value) not in exact and not self._resembles(value):
+            self.decode_result(body)  # as the caller will: it may fit all the same
+        return body
 
     def decode_result(self, body: Buffer) -> Any:
         """Decode a result, or one item of it if the result is a stream.
