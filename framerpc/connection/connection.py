@@ -332,7 +332,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         # Who speaks another version has not understood any call.
         executed: Executed = "no" if error.close_code is CloseCode.VERSION else "maybe"
         self._cause = (f"the peer broke the protocol: {error}", executed)
-        _logger.warning("! %s: %s", self.endpoint, error)
+        self._acceptor.complain(self, str(error))
         self._acceptor.violated(self, error)
         self._send_close(error.close_code, str(error))
 
@@ -429,7 +429,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         """Close on a peer that misbehaves without breaking the grammar."""
         if self._ended:
             return
-        _logger.warning("! %s: %s", self.endpoint, reason)
+        self._acceptor.complain(self, reason)
         self._cause = self._cause or (reason, "maybe")
         self._send_close(code, reason, within)
 

@@ -19,6 +19,7 @@ from framerpc.connection.listen import Listener, listen
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.builtin import add_builtin_methods
+from framerpc.server.complaints import Complaints
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.listening import Listening
@@ -105,6 +106,7 @@ class Server:
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
         self.blocks = Blocks()
+        self.complaints = Complaints(self.counters)
         self.draining = False
         self._trusted = trusted
         self._watchdog = watchdog
@@ -305,6 +307,7 @@ class Server:
                     failures.append(exc)
         finally:
             self._unwatch()
+            self.complaints.close()
             self._listeners.clear()
             self._loop = None
             if self._stopped is not None:
