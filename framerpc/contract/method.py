@@ -51,6 +51,7 @@ class MethodSpec:
         parameters: What it takes, without `self`.
         result: Type of its result, of an item if that is a stream, of state and change as a tuple
             if that is a watch.
+        exact: Classes of results that are right as far as their class tells; None if all are.
         service_doc: The docstring of its service, or None if it is a bare function.
         encode_arguments: Encodes what the caller wrote; see `ArgumentsCodec.encode`.
         decode_arguments: Decodes a body for the handler; see `ArgumentsCodec.decode`.
@@ -59,11 +60,11 @@ class MethodSpec:
     __slots__ = (
         "_decode_item",
         "_decode_result",
-        "_exact",
         "_resembles",
         "attribute",
         "decode_arguments",
         "doc",
+        "exact",
         "encode_arguments",
         "idempotent",
         "name",
@@ -108,8 +109,8 @@ class MethodSpec:
         self.decode_arguments = arguments.decode
         self._decode_result: Decode | None = None
         self._decode_item: Decode | None = None
-        resemblance = Resemblance(signature.result)
-        self._exact = resemblance.exact
+        resemblance = Resemblance(Any if signature.watch else signature.result)
+        self.exact = resemblance.exact
         self._resembles = resemblance.fits
 
     def __repr__(self) -> str:
@@ -120,16 +121,21 @@ class MethodSpec:
 
         Raises:
             InvalidResult: It cannot be encoded, or is plainly not what the method declares. (What
-                is inside it is checked by who decodes it.)
+                is inside it is checked by who decodes it.) It names no method: it is an error
+                of the call that is handled, not of one that the handler made.
         """
         try:
             body = values.encode(value)
         except Exception as exc:
             text = values.explain_unencodable(exc)
-            raise self._bad_result(f"the {self._result_word} cannot be encoded: {text}") from exc
-        exact = self._exact
+            raise InvalidResult(f"the {self._result_word} cannot be encoded: {text}") from exc
+        exact = self.exact
         if exact is not None and type(value) not in exact and not self._resembles(value):
-            self.decode_result(body)  # as the caller will: it may fit all the same
+            try:
+                self.decode_result(body)  # as the caller will: it may fit all the same
+            except InvalidResult as exc:
+                exc.method = ""
+                raise
         return body
 
     def decode_result(self, body: Buffer) -> Any:
@@ -146,9 +152,11 @@ class MethodSpec:
         except Exception as exc:
             place, text = values.explain(exc)
             where = f"{place.removeprefix('.')}: " if place else ""
-            raise self._bad_result(
+            error = InvalidResult(
                 f"the {self._result_word} is not what the method declares: {where}{text}"
-            ) from exc
+            )
+            error.method = self.name
+            raise error from exc
 
     def encode_item(self, value: object) -> bytes:
         """Encode one item of the argument that is a stream.
@@ -179,11 +187,6 @@ class MethodSpec:
     @property
     def _result_word(self) -> str:
         return "item" if self.streams_out else "result"
-
-    def _bad_result(self, detail: str) -> InvalidResult:
-        error = InvalidResult(detail)
-        error.method = self.name
-        return error
 
     def _bad_item(self, place: str, text: str) -> InvalidArgument:
         stream = next((each.name for each in self.parameters if each.stream), "stream")

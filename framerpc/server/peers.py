@@ -184,7 +184,7 @@ class Peers:
             return
         except asyncio.CancelledError:
             raise
-        except BaseException as exc:  # SystemExit ends nobody but this client
+        except BaseException as exc:  # noqa: BLE001 - SystemExit ends nobody but this client
             # Only `Unauthenticated` says why: anything else may hold a secret.
             complaint = f"{peer.address}: authenticate() failed"
             self._server.complaints.say("authenticate()", complaint, exc)

@@ -501,9 +501,8 @@ async def test_items_are_made_encoded_and_closed_in_one_thread() -> None:
     assert threading.current_thread() not in threads
 
 
-async def test_closing_early_closes_the_generator() -> None:
-    """Its `finally` has run when `aclose` returns, and no further item comes."""
-    ended = threading.Event()
+def endless(ended: threading.Event) -> Callable[[], Iterator[int]]:
+    """A method that yields for ever, and says when it was closed."""
 
     def method() -> Iterator[int]:
         try:
@@ -511,6 +510,14 @@ async def test_closing_early_closes_the_generator() -> None:
                 yield 1
         finally:
             ended.set()
+
+    return method
+
+
+async def test_closing_early_closes_the_generator() -> None:
+    """Its `finally` has run when `aclose` returns, and no further item comes."""
+    ended = threading.Event()
+    method = endless(ended)
 
     async with Workers() as workers:
         stream = workers.stream(call(), method, (), {}, encode)
@@ -597,13 +604,7 @@ async def test_a_stream_that_waits_for_a_thread_can_be_closed() -> None:
 async def test_closing_the_workers_ends_their_streams() -> None:
     """The generator is closed; who still iterates is cancelled."""
     ended = threading.Event()
-
-    def method() -> Iterator[int]:
-        try:
-            while True:
-                yield 1
-        finally:
-            ended.set()
+    method = endless(ended)
 
     workers = ThreadWorkers(1, 1)
     stream = workers.stream(call(), method, (), {}, encode)

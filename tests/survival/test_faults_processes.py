@@ -206,7 +206,6 @@ async def test_thousand_repetitions_leave_nothing() -> None:
             for n in range(times):
                 await once(n)
             await settled(siege.is_calm)
-            await asyncio.sleep(0.1)  # ten times the grace of what was cancelled
             gc.collect()
             descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
             return descriptors, len(asyncio.all_tasks()), len(gc.get_objects())
