@@ -427,8 +427,8 @@ def _spec(method: Callable[..., Any], *, streams: bool) -> MethodSpec:
     spec = method_spec_of(method)
     if spec is None:
         raise ConfigurationError(
-            f"{method!r} is no method of a service; decorate it with @framerpc.method in a class "
-            "with @framerpc.service, or call it by its name"
+            f"{getattr(method, '__qualname__', method)} is no method of a service; decorate it "
+            "with @framerpc.method in a class with @framerpc.service, or call it by its name"
         )
     if spec.streams_out is not streams:
         advice = "a stream: use stream()" if spec.streams_out else "a single value: use call()"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import os
 import socket
 import stat
 import sys
@@ -81,7 +82,8 @@ async def listen(
         return await _listen_unix(address, factory)
     if address.scheme == "tls" and tls is None:
         raise ConfigurationError(
-            f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded"
+            f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded "
+            "(on the command line: --tls-cert)"
         )
     sock = await _bind(address)
     context = tls if address.scheme == "tls" else None
@@ -114,8 +116,23 @@ async def _bind(address: Address) -> socket.socket:
         sock.bind(place)
     except OSError as exc:
         sock.close()
-        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror}") from exc
+        raise _refused(exc, address) from exc
     return sock
+
+
+def _refused(exc: OSError, address: Address) -> OSError:
+    """Return the error of the system with the address, and with what to do."""
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    advice = _ADVICE.get(exc.errno or 0, "")
+    return OSError(exc.errno, f"cannot listen on {address}: {text}{advice}")
+
+
+_ADVICE: Final = {
+    errno.EADDRINUSE: "; stop what listens there, or take another port (0 takes a free one)",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has it (0.0.0.0 stands for all)",
+    errno.EACCES: "; it takes privileges (ports below 1024, folders of others)",
+    errno.ENOENT: "; its folder does not exist",
+}
 
 
 async def _listen_unix(address: Address, factory: Callable[[], Connection]) -> Listener:
@@ -127,7 +144,7 @@ async def _listen_unix(address: Address, factory: Callable[[], Connection]) -> L
     try:
         server = await loop.create_unix_server(factory, str(path), backlog=_BACKLOG)
     except OSError as exc:
-        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        raise _refused(exc, address) from exc
     inode = path.stat().st_ino  # noqa: ASYNC240 - a socket of ours, on a local file system
 
     def close() -> None:

@@ -374,9 +374,17 @@ class Server:
         """Serve in a loop of its own (uvloop's where there is one) until SIGTERM or SIGINT.
 
         Args: as for `serve`.
+
+        Raises:
+            ConfigurationError: A loop is running here already; `serve` is for that.
         """
         from framerpc.adapters.uvloop import run  # noqa: PLC0415 - only who runs a loop needs it
 
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001
+            raise ConfigurationError(
+                "run() starts an event loop of its own, and one is running here; "
+                'use "await server.serve(url)"'
+            )
         run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
 
     # ---------------------------------------------------------------------- topics
