@@ -42,7 +42,7 @@ async def undecorated_function() -> None:
 async def forgotten_await() -> None:
     async with pair(framerpc.Server(Work())) as client:
         forgotten = client.call("Work/echo", 1)
-        with contextlib.closing(forgotten):  # type: ignore[type-var]
+        with contextlib.closing(forgotten):
             await client.call("Work/echo", forgotten)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.config import Keepalive, Limits, Watchdog
@@ -121,6 +122,7 @@ class Server:
         self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0  # of the process that the loop runs in
         self._stopped: asyncio.Event | None = None
         self._on_start: list[Callable[[], Awaitable[None] | None]] = []
         self._on_stop: list[Callable[[], Awaitable[None] | None]] = []
@@ -246,6 +248,7 @@ class Server:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
         addresses = [parse_address(url, options=()) for url in urls]
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
         self._stopped = asyncio.Event()
         self.draining = False
         self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
@@ -270,7 +273,8 @@ class Server:
     async def close(self, grace: float = 10.0) -> None:
         """Stop: accept nothing more, let calls in flight finish, close. Idempotent.
 
-        Cancelling it stops waiting for calls; they are then cut.
+        Cancelling it stops waiting for calls; they are then cut. In a forked child it does
+        nothing: the connections belong to the parent.
 
         Args:
             grace: Seconds that calls in flight get; 0 cancels them at once.
@@ -278,7 +282,7 @@ class Server:
         Raises:
             Exception: What the first `on_stop` hook that failed raised, after all have run.
         """
-        if self._loop is None or self._stopped is None:
+        if self._loop is None or self._stopped is None or self._pid != os.getpid():
             return
         if self.draining:
             await self._stopped.wait()

@@ -22,10 +22,11 @@ TAKES_ALL = {"limits": {"message": 16 * MIB, "frame": MIB, "calls": 100, "window
 
 def outbox_of(client: framerpc.Client) -> Any:
     """The outbox of a client's connection."""
-    channel = client._core.channel
-    assert channel is not None
-    assert channel.connection is not None
-    return channel.connection.outbox
+    pool = client._core.pool
+    assert pool is not None
+    assert pool.only is not None
+    assert pool.only.connection is not None
+    return pool.only.connection.outbox
 
 
 @virtual_time
