@@ -103,10 +103,9 @@ def _is_literal(host: str) -> bool:
 
 def _in_words(exc: OSError, address: Address) -> str:
     """Say what the system said, without its decoration, and what it usually means."""
-    if isinstance(exc, socket.gaierror) or exc.errno is None:
-        reason: Any = exc.strerror
-        text = str(reason or str(exc) or type(exc).__name__)
-    else:
+    reason: Any = exc.strerror
+    text = str(reason or str(exc) or type(exc).__name__)
+    if exc.errno and text.startswith("Connect call failed"):  # asyncio's own words
         text = os.strerror(exc.errno)
     if isinstance(exc, ConnectionRefusedError):
         return f"{text}; nothing listens there"
