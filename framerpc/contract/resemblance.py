@@ -54,7 +54,7 @@ def _classes(annotation: Any) -> set[type | None]:
     if origin is Annotated:
         return _classes(get_args(annotation)[0])
     if origin in (Union, UnionType):
-        return set().union(*map(_classes, get_args(annotation)))
+        return {each for member in get_args(annotation) for each in _classes(member)}
     if origin is None:
         return {type(None)}
     if is_typeddict(origin):

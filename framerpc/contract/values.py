@@ -14,7 +14,7 @@ Spec: protocol.md, "Values".
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Never, NoReturn, TypeAlias, get_args, get_origin
 
 import msgspec
@@ -67,8 +67,9 @@ def _encode_other(value: object) -> Any:
         return model.model_dump(by_alias=True, round_trip=True)
     if type(value).__module__ in _TEXT_MODULES:
         return str(value)
-    advice = "; was an await forgotten?" if isinstance(value, Awaitable) else ""
-    raise TypeError(f"values of type `{type(value).__qualname__}` cannot be sent{advice}")
+    name = type(value).__qualname__
+    advice = "; was an await forgotten?" if hasattr(type(value), "__await__") else ""
+    raise TypeError(f"values of type `{name}` cannot be sent{advice}")
 
 
 def _decode_other(cls: Any, value: object) -> Any:

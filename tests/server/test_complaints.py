@@ -11,7 +11,7 @@ from framerpc.errors import CloseCode
 from framerpc.server.complaints import INTERVAL, MOST, Complaints
 from framerpc.server.counters import Counters
 from framerpc.server.peers import Credentials
-from framerpc.testing import virtual_time
+from framerpc.testing import ScriptedPeer, virtual_time
 from tests.survival.siege import besieged, frame, raw, settled
 
 
@@ -124,7 +124,7 @@ async def test_wrong_credentials_cannot_fill_the_log(caplog: pytest.LogCaptureFi
 @virtual_time
 async def test_client_logs_what_its_server_did_wrong(caplog: pytest.LogCaptureFixture) -> None:
     """The other side of a broken rule is told as well."""
-    async with framerpc.testing.ScriptedPeer() as peer:
+    async with ScriptedPeer() as peer:
         url = await peer.listen("memory://broken")
         async with framerpc.connect(url):
             await peer.accept()

@@ -110,7 +110,7 @@ async def test_map_of_colliding_keys_takes_linear_time(method: str, keys: list[A
 
     async def cost(attacker: ScriptedPeer, call_id: int, keys: list[Any]) -> float:
         """CPU seconds of a call with such a map; the least of three."""
-        body = msgpack.packb([dict.fromkeys(keys, 0)])
+        body = packb([dict.fromkeys(keys, 0)])
         head = frame(*request(call_id, method, body=len(body)))
         parts = [frame(17, call_id, body[at : at + 65_536]) for at in range(0, len(body), 65_536)]
         spent: list[float] = []
