@@ -17,7 +17,7 @@ ROW: Final = re.compile(r"^\| (\d+) \|.*\| ([^|]*) \|$", re.MULTILINE)
 HOSTILE: Final = {*range(1, 32), *range(37, 44), 46}
 """Those about framing, msgpack, handshake, calls, streams, limits and TLS."""
 
-FAULTS: Final = {1, *range(3, 11), 12, 14, *range(21, 27), 29, 30, 32}
+FAULTS: Final = {1, *range(3, 11), 12, 14, *range(21, 28), 29, 30, 32}
 """Those of one client and one server."""
 
 
