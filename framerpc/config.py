@@ -70,8 +70,10 @@ class Limits:
         max_calls: * Calls in flight on one connection. Beyond it: `ResourceExhausted`.
         stream_window: * Bytes of items (each counted with 64 bytes on top) that a peer may send
             on one stream before we have consumed them.
-        max_outbox: Bytes queued for a peer that does not read; beyond it the connection is closed
-            as slow.
+        max_outbox: Bytes queued for a peer that does not read. Of bodies longer than 64 KiB: beyond
+            it requests and items of streams wait, and an answer is replaced by
+            `ResourceExhausted`; one body alone may always wait. Of all else, counted for itself:
+            beyond it the connection is closed as slow.
         write_timeout: Seconds a peer may leave our writes stuck before it is closed as slow.
         max_metadata: Bytes of metadata of one call, keys and values together.
         max_method_name: Bytes of a method's name. 255 as in gRPC's and NATS' name limits.
@@ -84,7 +86,7 @@ class Limits:
         max_timeout: Longest deadline that a server honours, in seconds; a longer one is clamped.
         stream_idle: Seconds a stream may make no progress (no item taken, no item sent).
         cancel_grace: Seconds a cancelled handler is given before its caller is told that it is
-            still running.
+            still running; and a handler whose caller's stream broke, before it is cancelled.
         max_threads: Threads for `def` methods of one server.
         max_waiting_threads: Calls of `def` methods that wait for a thread.
         max_processes: Worker processes for methods with `run="process"`.

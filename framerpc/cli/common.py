@@ -82,6 +82,8 @@ def read_token(options: argparse.Namespace) -> str | None:
         place = options.token_file
         try:
             token = Path(place).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise ConfigurationError(f"--token-file {place}: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
             raise ConfigurationError(f"{place} holds no token: it is not text") from exc
     elif (found := os.environ.get("FRAMERPC_TOKEN")) is not None:

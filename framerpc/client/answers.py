@@ -82,14 +82,23 @@ class Answer(AsyncIterator["Buffer"]):
             self._left(error)
 
 
-async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer]) -> None:
+async def upload(
+    connection: Connection, call: OutgoingCall, items: AsyncIterator[Buffer], grace: float
+) -> None:
     """Send the stream that is an argument, until it ends, breaks, or the call is over.
 
-    What the caller's own iterator raises ends the call with just that for the caller, and with
-    `Cancelled` for the handler that waits for items.
+    What the caller's own iterator raises ends the call at once with just that for the caller. A
+    handler that waits for items sees `Cancelled`; one that goes on without them is cancelled.
+
+    Args:
+        connection: Where to.
+        call: What the stream is an argument of.
+        items: Its encoded items.
+        grace: Seconds that the handler is given to end by itself after the stream broke.
     """
     writer = call.writer
     assert writer is not None  # it was asked for
+    broke = False
     try:
         async for item in items:
             if not writer.try_send(item):
@@ -98,6 +107,7 @@ async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterato
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+        broke = True
         connection.fail_upload(call.id, Status.CANCELLED, type(error).__name__)
         writer.on_stop = None  # that would be us
         if isinstance(error, (CallError, MessageTooLarge)) and not error.method:
@@ -105,6 +115,12 @@ async def upload(connection: Connection, call: OutgoingCall, items: AsyncIterato
         call.fail(error)
     finally:
         await _close(items)
+    if broke and connection.calls.holds(call):
+        task = asyncio.current_task()
+        assert task is not None
+        writer.on_stop = task.cancel  # the call ended by itself
+        await asyncio.sleep(grace)
+        connection.calls.cancel(call)
 
 
 async def encoded(stream: Any, encode: Callable[[Any], bytes]) -> AsyncGenerator[Buffer, None]:

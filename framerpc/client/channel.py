@@ -281,7 +281,8 @@ class Channel(OffersNothing):
 
     def begin_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
         """Send the stream of a call that has just been sent, until it ends."""
-        task = self._loop.create_task(upload(connection, call, body.items))
+        grace = self._options.limits.cancel_grace
+        task = self._loop.create_task(upload(connection, call, body.items, grace))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         assert call.writer is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
@@ -84,8 +85,11 @@ class Client(ClientTopics):
         await self.close()
 
     async def close(self) -> None:
-        """End calls in flight with `Unavailable` or `ConnectionLost`, and close. Idempotent."""
-        if self._core.pool is not None:
+        """End calls in flight with `Unavailable` or `ConnectionLost`, and close. Idempotent.
+
+        In a forked child it does nothing: the connection belongs to the parent.
+        """
+        if self._core.pool is not None and self._core.pid == os.getpid():
             await self._core.start().close()
 
     async def ready(
@@ -427,8 +431,8 @@ def _spec(method: Callable[..., Any], *, streams: bool) -> MethodSpec:
     spec = method_spec_of(method)
     if spec is None:
         raise ConfigurationError(
-            f"{method!r} is no method of a service; decorate it with @framerpc.method in a class "
-            "with @framerpc.service, or call it by its name"
+            f"{getattr(method, '__qualname__', method)} is no method of a service; decorate it "
+            "with @framerpc.method in a class with @framerpc.service, or call it by its name"
         )
     if spec.streams_out is not streams:
         advice = "a stream: use stream()" if spec.streams_out else "a single value: use call()"

@@ -7,6 +7,7 @@ so to everybody who comes from another one; a forked child has none of its paren
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from framerpc.call import Handler, Stream, chain
@@ -44,6 +45,7 @@ class Core:
         "loop",
         "notify",
         "options",
+        "pid",
         "pool",
         "resolver",
     )
@@ -59,6 +61,7 @@ class Core:
         self.options = options
         self.interceptors = interceptors
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.pid = 0  # of the process that the loop runs in
         self.pool: Pool | None = None
         # From here on, what `start` replaces.
         self.clock: Callable[[], float] = _no_clock
@@ -71,6 +74,7 @@ class Core:
         """Bind to the running loop and begin to dial; return the pool."""
         if self.pool is None:
             self.loop = asyncio.get_running_loop()
+            self.pid = os.getpid()
             self.clock = self.loop.time
             self.pool = Pool(self.resolver, self.options, self.loop)
             caller = Caller(self.pool, self.options)

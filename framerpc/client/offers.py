@@ -5,7 +5,8 @@ Spec: protocol.md, "Calls".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from framerpc.errors import Status
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from framerpc.protocol.handshake import Greeting
 
 __all__ = ["OffersNothing"]
+
+_logger: Final = logging.getLogger("framerpc.client")
 
 
 class OffersNothing:
@@ -37,6 +40,10 @@ class OffersNothing:
     def refused(self, connection: Connection, refused: Refused) -> None:
         """Refuse: this client offers no methods."""
         self._refuse(connection, refused.frame.id)
+
+    def complain(self, connection: Connection, problem: str) -> None:
+        """Log what the server did wrong: once a connection, and dialling has its pauses."""
+        _logger.warning("! %s: %s", connection.endpoint, problem)
 
     def _refuse(self, connection: Connection, call_id: int) -> None:
         connection.fail(call_id, Status.METHOD_NOT_FOUND, 0, "clients offer no methods")

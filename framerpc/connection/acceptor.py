@@ -57,6 +57,9 @@ class Acceptor(Protocol):
     def violated(self, connection: Connection, error: RemoteProtocolError) -> None:
         """Note that the peer broke the protocol."""
 
+    def complain(self, connection: Connection, problem: str) -> None:
+        """Log what the peer did wrong, for which it is closed."""
+
     def lost(self, connection: Connection, error: ConnectionLost) -> None:
         """Note that the connection is gone. Called once, last."""
 

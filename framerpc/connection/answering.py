@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from framerpc.errors import ResourceExhausted
 from framerpc.protocol.frames import PART_SIZE, Kind, Outcome, encode
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Answering:
 
         Raises:
             MessageTooLarge: The result is over a limit; the call is still to be answered.
+            ResourceExhausted: So much waits for this peer already that it does not fit; likewise.
         """
         size = len(body)
         wire = self.wire
@@ -60,6 +62,11 @@ class Answering:
         return None
 
     def _respond_in_parts(self, call_id: int, body: Buffer, size: int) -> asyncio.Future[None]:
+        if not self.outbox.has_room(size):
+            raise ResourceExhausted(
+                f"an answer of {size} bytes does not fit beside {self.outbox.bulk} bytes of others "
+                f"that the caller has not read; Limits.max_outbox is {self.outbox.limit} bytes"
+            )
         left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def done(sent: bool) -> None:  # noqa: FBT001 - a callback

@@ -140,7 +140,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         self.owner: Any = None
         self.load = Load()
         self.closed: asyncio.Future[None] = loop.create_future()
-        self.outbox = Outbox(loop, limits.max_outbox, self._overflow)
+        self.outbox = Outbox(loop, limits.max_outbox, self._overflow, self._room)
         self.streams = StreamEnds(loop, wire, self.outbox, limits)
         self.calls = OutgoingCalls(loop, wire, self.outbox, self.streams, endpoint)
         self._acceptor = acceptor
@@ -336,7 +336,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         # Who speaks another version has not understood any call.
         executed: Executed = "no" if error.close_code is CloseCode.VERSION else "maybe"
         self._cause = (f"the peer broke the protocol: {error}", executed)
-        _logger.warning("! %s: %s", self.endpoint, error)
+        self._acceptor.complain(self, str(error))
         self._acceptor.violated(self, error)
         self._send_close(error.close_code, str(error))
 
@@ -365,7 +365,11 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         """
         state = self.wire.state
         if state is ConnectionState.READY:
-            return len(self.calls.alive) < self.wire.peer.calls and self.outbox.paused is None
+            return (
+                len(self.calls.alive) < self.wire.peer.calls
+                and self.outbox.paused is None
+                and (size <= PART_SIZE or self.outbox.has_room(size))
+            )
         if state is not ConnectionState.GREETING or not simple or size > PART_SIZE:
             return False
         if self._early + size + _EARLY_OVERHEAD > MINIMUM_EARLY or self._transport is None:
@@ -440,9 +444,14 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         """Close on a peer that misbehaves without breaking the grammar."""
         if self._ended:
             return
-        _logger.warning("! %s: %s", self.endpoint, reason)
+        self._acceptor.complain(self, reason)
         self._cause = self._cause or (reason, "maybe")
         self._send_close(code, reason, within)
+
+    def _room(self) -> None:
+        """A long body has left: others that wait may be next."""
+        self.streams.writable()
+        self._turns.all()
 
     def _overflow(self) -> None:
         limit = self._limits.max_outbox

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import ssl
 import sys
@@ -58,7 +59,7 @@ async def dial(
         cause = f"TLS failed: {exc.reason or exc}"
         raise ConnectionFailed(str(address), 1, cause) from exc
     except OSError as exc:
-        raise ConnectionFailed(str(address), 1, _in_words(exc)) from exc
+        raise ConnectionFailed(str(address), 1, _in_words(exc, address)) from exc
     except UnicodeError as exc:
         cause = f"{address.host!r} can be no name: {exc}"
         raise ConnectionFailed(str(address), 1, cause, final=True) from exc
@@ -100,7 +101,16 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _in_words(exc: OSError) -> str:
-    """Say what the system said, without its decoration."""
+def _in_words(exc: OSError, address: Address) -> str:
+    """Say what the system said, without its decoration, and what it usually means."""
     reason: Any = exc.strerror
-    return str(reason or str(exc) or type(exc).__name__)
+    text = str(reason or str(exc) or type(exc).__name__)
+    if exc.errno and text.startswith("Connect call failed"):  # asyncio's own words
+        text = os.strerror(exc.errno)
+    if isinstance(exc, ConnectionRefusedError):
+        return f"{text}; nothing listens there"
+    if address.scheme == "unix" and isinstance(exc, FileNotFoundError):
+        return f"{text}; nothing listens there"
+    if address.scheme == "tls" and isinstance(exc, ConnectionResetError):
+        return "it broke the TLS handshake off; is it a tls:// address of that server?"
+    return text

@@ -114,7 +114,7 @@ class Witness:
             return None
         try:
             info: bytes = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        except OSError:  # the socket was closed under us; the transport is about to tell
+        except (OSError, ValueError):  # closed under us (uvloop: ValueError); we are about to hear
             return None
         return info if len(info) == _TCP_INFO.size else None
 

@@ -49,6 +49,8 @@ class ItemFeeder:
         if streams.may_send <= 0 or self._closed or self._outbox.paused is not None:
             return False
         size = len(item)
+        if size > PART_SIZE and not self._outbox.has_room(size):
+            return False
         streams.may_send -= ITEM_COST + size
         if size <= PART_SIZE:
             self._outbox.send(encode(_ITEM, self._call_id, item))

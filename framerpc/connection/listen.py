@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import os
 import socket
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from framerpc.connection.accepting import BACKLOG, Accepting
 from framerpc.errors import ConfigurationError
@@ -95,7 +96,8 @@ async def listen(
         return await _accept(sock, factory, address, close, paused=paused)
     if address.scheme == "tls" and tls is None:
         raise ConfigurationError(
-            f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded"
+            f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded "
+            "(on the command line: --tls-cert)"
         )
     sock = await _bind(address)
     address = dataclasses.replace(address, port=sock.getsockname()[1])
@@ -126,7 +128,7 @@ async def _accept(
         return Listener(address, server.close)
     except OSError as exc:
         sock.close()
-        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror}") from exc
+        raise _refused(exc, address) from exc
 
     def close() -> None:
         before()
@@ -152,8 +154,23 @@ async def _bind(address: Address) -> socket.socket:
         sock.bind(place)
     except OSError as exc:
         sock.close()
-        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror}") from exc
+        raise _refused(exc, address) from exc
     return sock
+
+
+def _refused(exc: OSError, address: Address) -> OSError:
+    """Return the error of the system with the address, and with what to do."""
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    advice = _ADVICE.get(exc.errno or 0, "")
+    return OSError(exc.errno, f"cannot listen on {address}: {text}{advice}")
+
+
+_ADVICE: Final = {
+    errno.EADDRINUSE: "; stop what listens there, or take another port (0 takes a free one)",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has it (0.0.0.0 stands for all)",
+    errno.EACCES: "; it takes privileges (ports below 1024, folders of others)",
+    errno.ENOENT: "; its folder does not exist",
+}
 
 
 def _bind_unix(address: Address) -> socket.socket:
@@ -166,7 +183,7 @@ def _bind_unix(address: Address) -> socket.socket:
         sock.bind(address.path)
     except OSError as exc:
         sock.close()
-        raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        raise _refused(exc, address) from exc
     return sock
 
 

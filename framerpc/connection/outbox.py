@@ -5,9 +5,10 @@ at once, so that the two processes work at the same time instead of in turns. Lo
 queue up beside them and send a part in turn, so that small frames, pings and cancellations
 are never stuck behind them.
 
-Bounds: nothing more of a body is written while the transport is above its high-water mark;
-what the application still sends is counted, and over `Limits.max_outbox` the peer is given up
-as slow.
+Bounds: nothing more of a body is written while the transport is above its high-water mark.
+Bodies wait up to `Limits.max_outbox` together, and who has another one asks `has_room` first.
+The frames that the application still sends are counted, and over the same number the peer is
+given up as slow.
 
 Spec: protocol.md, "Bodies in parts" and "Limits".
 """
@@ -60,34 +61,47 @@ class Outbox:
 
     Args:
         loop: The connection's event loop.
-        limit: Bytes that may wait for a peer that does not read.
-        overflow: Called once when there are more.
+        limit: Bytes that may wait for a peer that does not read: of bodies, and of frames.
+        overflow: Called once when there are more frames.
+        room: Called when a long body no longer waits and another one found no room before.
 
     Attributes:
+        limit: Bytes of long bodies that may wait together.
+        bulk: Bytes of long bodies that wait, parts that have left included.
         paused: Since when (loop time) the transport is above its high-water mark, or None.
     """
 
     __slots__ = (
         "_added",
         "_bulk",
-        "_limit",
         "_loop",
         "_out",
         "_overflow",
         "_pumping",
+        "_room",
         "_transport",
         "_waiting",
+        "_wanted",
+        "bulk",
+        "limit",
         "paused",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, limit: int, overflow: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limit: int,
+        overflow: Callable[[], None],
+        room: Callable[[], None],
     ) -> None:
+        self.limit = limit
+        self.bulk = 0
         self.paused: float | None = None
         self._added = 0  # bytes written while the transport was above its high-water mark
         self._loop = loop
-        self._limit = limit
         self._overflow = overflow
+        self._room = room
+        self._wanted = False  # somebody was told that there is no room
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._waiting = False  # a flush is already certain
@@ -103,7 +117,7 @@ class Outbox:
         """Drop what is queued; nothing is written any more."""
         self._transport = None
         self._out.clear()
-        bulk, self._bulk = self._bulk, deque()
+        bulk, self._bulk, self.bulk = self._bulk, deque(), 0
         for body in bulk:
             body.done(False)  # noqa: FBT003 - "not sent"
 
@@ -159,10 +173,21 @@ class Outbox:
         self._transport.write(data)
         if self.paused is not None:
             self._added += len(data)
-            if self.queued > self._limit:
+            if self.queued > self.limit:
                 self._overflow()
 
     # ------------------------------------------------------------ long bodies
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a body may be queued now: one alone always may, whatever its size.
+
+        Args:
+            size: Its bytes; no more than `PART_SIZE` always may, for it leaves in its frame.
+        """
+        if size <= PART_SIZE or not self.bulk or self.bulk + size <= self.limit:
+            return True
+        self._wanted = True
+        return False
 
     def send_body(
         self, head: bytes, call_id: int, body: Buffer, done: Callable[[bool], None]
@@ -178,6 +203,7 @@ class Outbox:
         """
         self.send(head)
         self._bulk.append(_Bulk(call_id, body, done))
+        self.bulk += len(body)
         self._pump_soon()
 
     def drop_body(self, call_id: int) -> bool:
@@ -185,7 +211,7 @@ class Outbox:
         for body in self._bulk:
             if body.call_id == call_id:
                 self._bulk.remove(body)
-                body.done(False)  # noqa: FBT003 - "not sent"
+                self._gone(body, sent=False)
                 return True
         return False
 
@@ -209,8 +235,16 @@ class Outbox:
             if body.position < len(body.view):
                 self._bulk.append(body)
             else:
-                body.done(True)  # noqa: FBT003 - "sent"
+                self._gone(body, sent=True)
         self._pump_soon()
+
+    def _gone(self, body: _Bulk, *, sent: bool) -> None:
+        """Note that a body no longer waits."""
+        self.bulk -= len(body.view)
+        body.done(sent)
+        if self._wanted:
+            self._wanted = False
+            self._room()
 
     def _write_part(self, header: bytes, chunk: memoryview) -> None:
         transport: Any = self._transport

@@ -24,6 +24,7 @@ from framerpc.errors import (
     Status,
 )
 from framerpc.protocol.frames import PART_SIZE, CancelReason, Flag, Kind, encode
+from framerpc.protocol.maps import check_headers
 from framerpc.protocol.states import CallState
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         wire = self._wire
         if len(body) > wire.longest:
             wire.check_size(len(body), context.method)
+        if context.metadata:
+            check_headers(_headers(context), context.method)
         call_id = wire.calls.new_id()
         wire.calls.alive[call_id] = _OPEN
         call = OutgoingCall(
@@ -164,9 +168,12 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         method = context.method
         self._wire.check_size(len(body), method)
+        if context.metadata:
+            check_headers(_headers(context), method)
         book = self._wire.calls
         call_id = book.new_id()
         flags = int(wants_stream * Flag.WANTS_STREAM | sends_stream * Flag.SENDS_STREAM)
@@ -215,11 +222,14 @@ class OutgoingCalls:
 
         Raises:
             MessageTooLarge: The arguments are over a limit; nothing was sent.
+            InvalidArgument: The metadata is over a limit; likewise.
         """
         context.peer = self._endpoint
         method, size = context.method, len(body)
         headers = {"meta": context.metadata} if context.metadata else None
         self._wire.check_size(size, method)
+        if headers is not None:
+            check_headers(headers, method)
         call_id = self._wire.calls.new_id()
         frame = encode(_NOTIFY, call_id, method, headers, body) if size <= PART_SIZE else b""
         if frame and len(frame) <= self._wire.peer.frame:
@@ -229,6 +239,10 @@ class OutgoingCalls:
             self._outbox.send_body(head, call_id, body, _ignore)
 
     # ------------------------------------------------------------------ ending
+
+    def holds(self, call: OutgoingCall) -> bool:
+        """Return whether a call has not ended for the peer; its id may be another's by now."""
+        return self.alive.get(call.id) is call
 
     def succeed(self, call_id: int, body: Any) -> None:
         """Take a RESPONSE with its complete body."""
@@ -284,7 +298,7 @@ class OutgoingCalls:
 
     def cancel(self, call: OutgoingCall, reason: CancelReason = CancelReason.CANCELLED) -> None:
         """Give a call up: tell the peer, once, and forget what we still had to send."""
-        if call.id not in self.alive or not self._wire.calls.cancelled(call.id):
+        if not self.holds(call) or not self._wire.calls.cancelled(call.id):
             return
         call.deadline = None
         self._outbox.drop_body(call.id)
@@ -310,7 +324,7 @@ class OutgoingCalls:
         self._loop.call_at(due, self._give_up, call, due)
 
     def _give_up(self, call: OutgoingCall, due: float) -> None:
-        if call.id not in self.alive:
+        if not self.holds(call):
             return
         if was_blocked(self._loop, due):  # its answer may be there, unread
             self._loop.call_later(CATCH_UP, self._give_up, call, float("inf"))

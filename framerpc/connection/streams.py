@@ -60,7 +60,7 @@ class StreamEnds:
         self._idle = limits.stream_idle
         self._readers: dict[int, ItemReader] = {}
         self._writers: dict[int, ItemWriter | ItemFeeder] = {}
-        self._watched: set[ItemReader | ItemWriter] = set()
+        self._watched: set[_StreamEnd] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def reader(
@@ -134,9 +134,14 @@ class StreamEnds:
         if frame is not None:
             self._outbox.send(frame)
 
-    def may_send(self, call_id: int) -> bool:
-        """Return whether the writer of this call may send an item now."""
-        return self._wire.calls.may_send(call_id) and self._outbox.paused is None
+    def may_send(self, call_id: int, size: int) -> bool:
+        """Return whether the writer of this call may send an item of `size` bytes now."""
+        outbox = self._outbox
+        return (
+            self._wire.calls.may_send(call_id)
+            and outbox.paused is None
+            and (size <= PART_SIZE or outbox.has_room(size))
+        )
 
     def send(self, call_id: int, item: Buffer) -> asyncio.Future[bool] | None:
         """Send an item; return what to wait for if it leaves in parts."""
@@ -160,7 +165,7 @@ class StreamEnds:
 
     # Streams that make no progress.
 
-    def watch(self, end: ItemReader | ItemWriter) -> None:
+    def watch(self, end: _StreamEnd) -> None:
         """Look after an end that began to wait."""
         if self._idle is None:
             return
@@ -189,7 +194,52 @@ class StreamEnds:
 _ITEM = Kind.ITEM.value
 
 
-class ItemReader:
+class _StreamEnd:
+    """What both ends of a stream do: wait for the other one, and be looked after meanwhile.
+
+    Args:
+        ends: The streams of its connection.
+        call_id: The call that it belongs to.
+        quiet: However long it waits, nothing is wrong.
+
+    Attributes:
+        stalled_since: Loop time since which it waits, or None.
+    """
+
+    __slots__ = ("_call_id", "_ends", "_quiet", "_waiter", "stalled_since")
+
+    def __init__(self, ends: StreamEnds, call_id: int, *, quiet: bool = False) -> None:
+        self.stalled_since: float | None = None
+        self._quiet = quiet
+        self._ends = ends
+        self._call_id = call_id
+        self._waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Something may have changed for who waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("two tasks wait for the same stream; give each its own")
+        loop = self._ends.loop
+        self._waiter = loop.create_future()
+        if not self._quiet:
+            self.stalled_since = loop.time()
+            self._ends.watch(self)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self.stalled_since = None
+
+    def stalled(self, idle: float) -> None:
+        """Give the stream up: it has waited for `idle` seconds."""
+        raise NotImplementedError
+
+
+class ItemReader(_StreamEnd):
     """The items of one stream, in order, as an async iterator.
 
     Cancelling a wait loses no item. Only one task may wait at a time.
@@ -199,22 +249,9 @@ class ItemReader:
         call_id: The call that they belong to.
         on_close: Called once when the reader stops before the end.
         quiet: However long nothing comes, nothing is wrong.
-
-    Attributes:
-        stalled_since: Loop time since which a reader waits for an item, or None.
     """
 
-    __slots__ = (
-        "_call_id",
-        "_ended",
-        "_ends",
-        "_error",
-        "_items",
-        "_on_close",
-        "_quiet",
-        "_waiter",
-        "stalled_since",
-    )
+    __slots__ = ("_ended", "_error", "_items", "_on_close")
 
     def __init__(
         self,
@@ -224,15 +261,11 @@ class ItemReader:
         *,
         quiet: bool = False,
     ) -> None:
-        self.stalled_since: float | None = None
-        self._ends = ends
-        self._call_id = call_id
+        super().__init__(ends, call_id, quiet=quiet)
         self._on_close = on_close
-        self._quiet = quiet
         self._items: deque[Buffer] = deque()
         self._ended = False
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
 
     # Called by the connection.
 
@@ -240,18 +273,14 @@ class ItemReader:
         """Take an item that arrived."""
         if not self._ended:
             self._items.append(item)
-            self._wake()
+            self.wake()
 
     def finish(self, error: BaseException | None = None) -> None:
         """End the stream: after the items that are there comes the end, or `error`."""
         if not self._ended:
             self._ended = True
             self._error = error
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self.wake()
 
     # Called by the application.
 
@@ -276,20 +305,6 @@ class ItemReader:
         self._ends.took(self._call_id, len(item))
         return item
 
-    async def _wait(self) -> None:
-        if self._waiter is not None:
-            raise RuntimeError("two tasks wait for the same stream; give each its own")
-        loop = self._ends.loop
-        self._waiter = loop.create_future()
-        if not self._quiet:
-            self.stalled_since = loop.time()
-            self._ends.watch(self)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.stalled_since = None
-
     def stalled(self, idle: float) -> None:
         """Give the stream up because nothing came for too long."""
         self.finish(DeadlineExceeded("the stream stood still", timeout=idle))
@@ -305,7 +320,7 @@ class ItemReader:
         self._items.clear()
         self._ended = True
         self._error = None
-        self._wake()
+        self.wake()
         if not already_over:
             self._stop_producer()
 
@@ -315,22 +330,18 @@ class ItemReader:
             on_close()
 
 
-class ItemWriter:
+class ItemWriter(_StreamEnd):
     """The sending end of one stream.
 
     Attributes:
-        stalled_since: Loop time since which a writer waits for credit, or None.
         on_stop: Called once when nothing more can be sent.
     """
 
-    __slots__ = ("_call_id", "_ends", "_stopped", "_waiter", "on_stop", "stalled_since")
+    __slots__ = ("_stopped", "on_stop")
 
     def __init__(self, ends: StreamEnds, call_id: int) -> None:
-        self.stalled_since: float | None = None
+        super().__init__(ends, call_id)
         self.on_stop: Callable[[], object] | None = None
-        self._ends = ends
-        self._call_id = call_id
-        self._waiter: asyncio.Future[bool] | None = None
         self._stopped: BaseException | None = None
 
     def try_send(self, item: Buffer) -> bool:
@@ -341,7 +352,7 @@ class ItemWriter:
         """
         if self._stopped is not None:
             raise self._stopped
-        if len(item) > PART_SIZE or not self._ends.may_send(self._call_id):
+        if len(item) > PART_SIZE or not self._ends.may_send(self._call_id, len(item)):
             return False
         self._ends.send(self._call_id, item)
         return True
@@ -356,29 +367,13 @@ class ItemWriter:
             ConnectionLost, Cancelled: The stream has no reader any more.
         """
         ends = self._ends
-        while self._stopped is None and not ends.may_send(self._call_id):
+        while self._stopped is None and not ends.may_send(self._call_id, len(item)):
             await self._wait()
         if self._stopped is not None:
             raise self._stopped
         sent = ends.send(self._call_id, item)
         if sent is not None and not await sent:
             raise Cancelled("the call ended before the item was sent")
-
-    async def _wait(self) -> None:
-        loop = self._ends.loop
-        self._waiter = loop.create_future()
-        self.stalled_since = loop.time()
-        self._ends.watch(self)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.stalled_since = None
-
-    def wake(self) -> None:
-        """There may be credit again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(True)
 
     def stop(self, error: BaseException | None = None) -> None:
         """Make every further `send` fail with `error`."""

@@ -17,6 +17,7 @@ from framerpc.contract.arguments import ArgumentsCodec
 from framerpc.contract.declaration import MethodDeclaration, declaration_of
 from framerpc.contract.names import check_name
 from framerpc.contract.promises import check_promises
+from framerpc.contract.resemblance import Resemblance
 from framerpc.contract.signature import read_signature
 from framerpc.errors import ConfigurationError, InvalidArgument, InvalidResult
 
@@ -52,6 +53,7 @@ class MethodSpec:
         parameters: What it takes, without `self`.
         result: Type of its result, of an item if that is a stream, of state and change as a tuple
             if that is a watch.
+        exact: Classes of results that are right as far as their class tells; None if all are.
         service_doc: The docstring of its service, or None if it is a bare function.
         max_concurrency: How many calls of it a server runs at once, or None.
         encode_arguments: Encodes what the caller wrote; see `ArgumentsCodec.encode`.
@@ -61,10 +63,12 @@ class MethodSpec:
     __slots__ = (
         "_decode_item",
         "_decode_result",
+        "_resembles",
         "attribute",
         "decode_arguments",
         "doc",
         "encode_arguments",
+        "exact",
         "idempotent",
         "max_concurrency",
         "name",
@@ -110,6 +114,9 @@ class MethodSpec:
         self.decode_arguments = arguments.decode
         self._decode_result: Decode | None = None
         self._decode_item: Decode | None = None
+        resemblance = Resemblance(Any if signature.watch else signature.result)
+        self.exact = resemblance.exact
+        self._resembles = resemblance.fits
 
     def __repr__(self) -> str:
         return f"<MethodSpec {self.name}{self.signature}>"
@@ -118,13 +125,23 @@ class MethodSpec:
         """Encode what the handler returned, or one item of it if the result is a stream.
 
         Raises:
-            InvalidResult: It cannot be encoded.
+            InvalidResult: It cannot be encoded, or is plainly not what the method declares. (What
+                is inside it is checked by who decodes it.) It names no method: it is an error
+                of the call that is handled, not of one that the handler made.
         """
         try:
-            return values.encode(value)
+            body = values.encode(value)
         except Exception as exc:
             text = values.explain_unencodable(exc)
-            raise self._bad_result(f"the {self._result_word} cannot be encoded: {text}") from exc
+            raise InvalidResult(f"the {self._result_word} cannot be encoded: {text}") from exc
+        exact = self.exact
+        if exact is not None and type(value) not in exact and not self._resembles(value):
+            try:
+                self.decode_result(body)  # as the caller will: it may fit all the same
+            except InvalidResult as exc:
+                exc.method = ""
+                raise
+        return body
 
     def decode_result(self, body: Buffer) -> Any:
         """Decode a result, or one item of it if the result is a stream.
@@ -140,9 +157,11 @@ class MethodSpec:
         except Exception as exc:
             place, text = values.explain(exc)
             where = f"{place.removeprefix('.')}: " if place else ""
-            raise self._bad_result(
+            error = InvalidResult(
                 f"the {self._result_word} is not what the method declares: {where}{text}"
-            ) from exc
+            )
+            error.method = self.name
+            raise error from exc
 
     def encode_item(self, value: object) -> bytes:
         """Encode one item of the argument that is a stream.
@@ -173,11 +192,6 @@ class MethodSpec:
     @property
     def _result_word(self) -> str:
         return "item" if self.streams_out else "result"
-
-    def _bad_result(self, detail: str) -> InvalidResult:
-        error = InvalidResult(detail)
-        error.method = self.name
-        return error
 
     def _bad_item(self, place: str, text: str) -> InvalidArgument:
         stream = next((each.name for each in self.parameters if each.stream), "stream")

@@ -107,9 +107,13 @@ def bound_methods(instance: object) -> list[tuple[MethodSpec, Callable[..., Any]
             f"{instance.__name__} is a class; pass an instance of it: {instance.__name__}()"
         )
     cls = type(instance)
+    if not (methods := spec_of(cls).methods):
+        raise ConfigurationError(
+            f"{cls.__name__} offers nothing: decorate its methods with @framerpc.method"
+        )
     return [
         (spec, getattr(instance, attribute))
-        for attribute, spec in spec_of(cls).methods.items()
+        for attribute, spec in methods.items()
         if not is_unimplemented(_function(inspect.getattr_static(cls, attribute)))
     ]
 

@@ -67,7 +67,9 @@ def _encode_other(value: object) -> Any:
         return model.model_dump(by_alias=True, round_trip=True)
     if type(value).__module__ in _TEXT_MODULES:
         return str(value)
-    raise TypeError(f"values of type `{type(value).__qualname__}` cannot be sent")
+    name = type(value).__qualname__
+    advice = "; was an await forgotten?" if hasattr(type(value), "__await__") else ""
+    raise TypeError(f"values of type `{name}` cannot be sent{advice}")
 
 
 def _decode_other(cls: Any, value: object) -> Any:

@@ -35,6 +35,7 @@ from framerpc.protocol.frames import (
     decode_known,
 )
 from framerpc.protocol.framing import LONG, PREFIX
+from framerpc.protocol.maps import MAX_MAP
 from framerpc.protocol.states import CALLEE, CALLER, CallState, Effect, Flow, Step
 from framerpc.protocol.streams import ITEM_COST, NO_STREAMS
 
@@ -89,11 +90,12 @@ class Calls(CallBook):
         """
         alive, streams, bodies, parity = self.alive, self._streams, self.bodies, self._parity
         end = 0 if self._mixed else len(data)
+        longest = min(max_frame, MAX_MAP)  # what is longer is looked at before it is decoded
         start = 0
         while (first := start + 4) < end and not bodies:
             (size,) = _unpack_length(data, start)
             stop = first + size
-            if stop > end or size > max_frame or not size:
+            if stop > end or size > longest or not size:
                 return start
             try:
                 frame = decode_known(data[first:stop])

@@ -33,6 +33,7 @@ from framerpc.protocol.kinds import (
     Kind,
     Outcome,
 )
+from framerpc.protocol.maps import MAX_MAP, check_maps
 
 __all__ = [
     "CATALOGUE",
@@ -281,6 +282,8 @@ def decode(frame: bytes | bytearray | memoryview) -> Frame | None:
         RemoteProtocolError: It is no frame of this protocol.
     """
     try:
+        if len(frame) > MAX_MAP:
+            check_maps(frame)
         known: Frame = decode_known(frame)
     except (ValueError, RecursionError) as exc:
         _refuse(frame, exc)

@@ -67,7 +67,7 @@ def _bad_metadata(headers: dict[str, Any] | None, limit: int) -> Failure | None:
 def _not_found(name: str, longest: int) -> str:
     if len(name) > longest:
         return f"a method's name has at most {longest} bytes, this one has {len(name.encode())}"
-    return f"there is no method {name!r} here"
+    return f"there is no method {name!r} here (only what @framerpc.method decorates can be called)"
 
 
 def _wrong_shape(asked: int, declared: int) -> str:

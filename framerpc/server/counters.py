@@ -23,6 +23,9 @@ class Counters:
         resumed_sessions: Connections that went on with the session of an earlier one.
         evicted_sessions: Sessions dropped early because there were too many.
         answered_again: `once` calls that were sent again, and got the answer of the first.
+        complaints: Warnings about clients: violations, floods, silence, slowness, one-way calls
+            that could not run, credentials that could not be looked at.
+        unlogged_complaints: Those of them that the log only gives the number of.
     """
 
     connections: int = 0
@@ -36,3 +39,5 @@ class Counters:
     resumed_sessions: int = 0
     evicted_sessions: int = 0
     answered_again: int = 0
+    complaints: int = 0
+    unlogged_complaints: int = 0

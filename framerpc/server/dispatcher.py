@@ -139,6 +139,7 @@ class Dispatcher:
 def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
     """Return the Handler of a method that runs on the loop and has one result."""
     decode = spec.decode_arguments
+    exact = spec.exact
     waits = _is_async(function)  # not with `run="loop"` on a plain `def`
 
     async def handle(context: CallContext, body: Body) -> Body:
@@ -150,10 +151,12 @@ def _on_loop(spec: MethodSpec, function: Callable[..., Any]) -> Handler:
         result = function(*args, **kwargs)
         if waits:
             result = await result
-        try:
-            return encode(result)
-        except Exception:  # noqa: BLE001 - which says what is wrong
-            return _encoded(spec, result)
+        if exact is None or type(result) in exact:
+            try:
+                return encode(result)
+            except Exception:  # noqa: BLE001 - which says what is wrong
+                return spec.encode_result(result)
+        return spec.encode_result(result)
 
     return handle
 
@@ -189,7 +192,7 @@ def _watch_on_loop(spec: MethodSpec, function: Callable[..., Any], follow: Follo
             watch = await watch
         if not isinstance(watch, Watch):
             raise InvalidResult(f"the method declares a Watch and returned {type(watch).__name__}")
-        return await follow(context, watch, partial(_encoded, spec))  # pyright: ignore[reportUnknownArgumentType]
+        return await follow(context, watch, spec.encode_result)  # pyright: ignore[reportUnknownArgumentType]
 
     return handle
 
@@ -206,7 +209,7 @@ def _in_thread(spec: MethodSpec, function: Callable[..., Any], workers: Workers)
         args, kwargs = _with_stream(spec, body, blocking=True)
         if spec.streams_out:
             return Stream(threads.stream(context, function, args, kwargs, spec.encode_result))
-        return _encoded(spec, await threads.run(context, function, args, kwargs))
+        return spec.encode_result(await threads.run(context, function, args, kwargs))
 
     return handle
 
@@ -220,15 +223,7 @@ def _decode_run_encode(
     except InvalidArgument:
         context.started = None  # the function was not entered
         raise
-    return _encoded(spec, function(*args, **kwargs))
-
-
-def _encoded(spec: MethodSpec, result: Any) -> bytes:
-    try:
-        return spec.encode_result(result)
-    except InvalidResult as exc:
-        exc.method = ""  # ours, not one of a call that the handler made
-        raise
+    return spec.encode_result(function(*args, **kwargs))
 
 
 def _with_stream(
@@ -253,7 +248,7 @@ class _Encoded(AsyncIterator["Buffer"]):
         self._spec = spec
 
     async def __anext__(self) -> Buffer:
-        return _encoded(self._spec, await anext(self._items))
+        return self._spec.encode_result(await anext(self._items))
 
     async def aclose(self) -> None:
         """Close the handler's generator: its `finally` runs."""

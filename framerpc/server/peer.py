@@ -9,9 +9,8 @@ Spec: protocol.md, "Calls", "Cancellation" and "Deadlines".
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from framerpc.call import Body, Buffer, CallContext, Stream, current_context
 from framerpc.connection.timers import Sweeper
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from framerpc.server.session import Session
 
 __all__ = ["Peer"]
-
-_logger: Final = logging.getLogger("framerpc.server")
 
 
 class Peer(AsksNothing):
@@ -140,6 +137,10 @@ class Peer(AsksNothing):
         """A client broke the protocol; `lost` follows."""
         self._server.counters.violations += 1
 
+    def complain(self, connection: Connection, problem: str) -> None:
+        """Log why a client is closed; a flood of them must not fill the log."""
+        self._server.complaints.say("connections", f"{connection.endpoint}: {problem}")
+
     def lost(self, connection: Connection, error: ConnectionLost) -> None:  # noqa: ARG002
         """Stop what nobody waits for any more."""
         self._sweeper.stop()
@@ -157,15 +158,19 @@ class Peer(AsksNothing):
         method = self._server.dispatcher.methods.get(notify.method)
         problem = self.why_not(notify.method, method, 0, notify.headers)
         if problem is not None or method is None:
-            self._server.counters.dropped_notifications += 1
             detail = problem.detail if problem else ""
-            _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
+            self._dropped(detail)
             return
         self._one_way -= 1
         context = self.context_of(notify.method, notify.headers, self._server.limits.max_timeout)
         call = IncomingCall(0, context, context.deadline, answered=True)
         self.calls[self._one_way] = call
         self._start(self._one_way, call, method.handler, cast("Buffer", notify.body))
+
+    def _dropped(self, detail: str) -> None:
+        self._server.counters.dropped_notifications += 1
+        complaint = f"{self.address}: a one-way call was dropped: {detail}"
+        self._server.complaints.say("one-way calls", complaint)
 
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
@@ -259,8 +264,7 @@ class Peer(AsksNothing):
         detail = f"{refused.size} bytes were announced, the limit is {refused.limit} bytes"
         call = self.calls.get(call_id)
         if type(refused.frame) is Notify:
-            self._server.counters.dropped_notifications += 1
-            _logger.warning("! %s: a one-way call was dropped: %s", self.address, detail)
+            self._dropped(detail)
         elif call is None:
             self.refuse(call_id, Failure(refused.status, "no", detail, details))
         elif not call.answered:
@@ -412,7 +416,7 @@ class Peer(AsksNothing):
                 call.id, failure.status, failure.executed, failure.detail, failure.details
             )
         elif not call.id and not failure.executed:
-            counters.dropped_notifications += 1
+            self._dropped(failure.detail)
 
     def _receipt(self, call: IncomingCall, outcome: Outcome) -> None:
         if not call.answered:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from framerpc.server.server import Server
 
 __all__ = ["Credentials", "Peers"]
-
-_logger: Final = logging.getLogger("framerpc.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +190,10 @@ class Peers:
             return
         except asyncio.CancelledError:
             raise
-        except BaseException as exc:  # SystemExit ends nobody but this client
+        except BaseException as exc:  # noqa: BLE001 - SystemExit ends nobody but this client
             # Only `Unauthenticated` says why: anything else may hold a secret.
-            _logger.exception("! %s: authenticate() failed", peer.address, exc_info=exc)
+            complaint = f"{peer.address}: authenticate() failed"
+            self._server.complaints.say("authenticate()", complaint, exc)
             connection.close(CloseCode.UNAUTHENTICATED, "the credentials were refused")
             return
         peer.identity = identity

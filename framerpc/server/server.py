@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.concurrency import check_concurrency
@@ -21,13 +22,14 @@ from framerpc.errors import ConfigurationError
 from framerpc.server.ageing import Ageing
 from framerpc.server.authorizing import authorizing
 from framerpc.server.builtin import add_builtin_methods
+from framerpc.server.complaints import Complaints
 from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.hooks import Hooks
 from framerpc.server.listening import Listening
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.sessions import Sessions
-from framerpc.server.signals import handle_signals
+from framerpc.server.signals import until_signalled
 from framerpc.server.statistics import statistics_of
 from framerpc.server.topics import Topics
 from framerpc.server.watchdog import Blocks, watch
@@ -120,6 +122,7 @@ class Server:
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
         self.blocks = Blocks()
+        self.complaints = Complaints(self.counters)
         self.draining = False
         self._trusted = trusted
         self._watchdog = watchdog
@@ -135,6 +138,7 @@ class Server:
         self.sessions = Sessions(self, replies)
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0  # of the process that the loop runs in
         self._stopped: asyncio.Event | None = None
         self._hooks = Hooks()
         add_builtin_methods(self)
@@ -260,6 +264,7 @@ class Server:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
         addresses = [parse_address(url, options=()) for url in urls]
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
         self._stopped = asyncio.Event()
         self.draining = False
         self._unwatch = watch(self._loop, self._watchdog, self.blocks.add)
@@ -288,7 +293,8 @@ class Server:
         Calls that were sent before the client has heard of it are served as well. A connection
         closes as soon as nothing is in flight on it.
 
-        Cancelling it stops waiting for calls; they are then cut.
+        Cancelling it stops waiting for calls; they are then cut. In a forked child it does
+        nothing: the connections belong to the parent.
 
         Args:
             grace: Seconds that calls in flight get; 0 cancels them at once.
@@ -296,7 +302,7 @@ class Server:
         Raises:
             Exception: What the first `on_stop` hook that failed raised, after all have run.
         """
-        if self._loop is None or self._stopped is None:
+        if self._loop is None or self._stopped is None or self._pid != os.getpid():
             return
         if self.draining:
             await self._stopped.wait()
@@ -321,6 +327,7 @@ class Server:
             failures = await self._hooks.stopped()
         finally:
             self._unwatch()
+            self.complaints.close()
             self._listeners.clear()
             self._loop = None
             if self._stopped is not None:
@@ -351,31 +358,8 @@ class Server:
             grace: Seconds that calls in flight get.
             ready: Called once the server listens.
         """
-        loop = asyncio.get_running_loop()
         await self.start(*urls, tls=tls)
-        closing: list[asyncio.Task[None]] = []
-
-        def on_signal() -> None:
-            if closing:
-                _logger.warning("= second signal: calls in flight are cut")
-                closing[0].cancel()
-            else:
-                closing.append(loop.create_task(self.close(grace)))
-
-        handled = handle_signals(loop, on_signal)
-        try:
-            if ready is not None:
-                ready(self)
-            await self.serve_forever()
-        finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
-            for task in closing:
-                task.cancel()  # nothing, if it has ended
-            await asyncio.gather(self.close(0), *closing, return_exceptions=True)
-        for task in closing:
-            if not task.cancelled():
-                task.result()
+        await until_signalled(self, grace, ready)
 
     def run(
         self,
@@ -387,9 +371,17 @@ class Server:
         """Serve in a loop of its own (uvloop's where there is one) until SIGTERM or SIGINT.
 
         Args: as for `serve`.
+
+        Raises:
+            ConfigurationError: A loop is running here already; `serve` is for that.
         """
         from framerpc.adapters.uvloop import run  # noqa: PLC0415 - only who runs a loop needs it
 
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001
+            raise ConfigurationError(
+                "run() starts an event loop of its own, and one is running here; "
+                'use "await server.serve(url)"'
+            )
         run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
 
     # ---------------------------------------------------------------------- topics

@@ -17,7 +17,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from framerpc.errors import Cancelled, InvalidResult
+from framerpc.errors import Cancelled
 from framerpc.server.pool import Job
 
 if TYPE_CHECKING:
@@ -166,19 +166,12 @@ class ThreadStream(AsyncIterator[bytes]):
         items = self._make()
         try:
             for item in items:
-                if not self._put(self._encoded(item)):
+                if not self._put(self._encode(item)):
                     break
         finally:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
-
-    def _encoded(self, item: Any) -> bytes:
-        try:
-            return self._encode(item)
-        except InvalidResult as exc:
-            exc.method = ""  # ours, not one of a call that the method made
-            raise
 
     def _put(self, item: bytes) -> bool:
         """Hand an item over, once there is room; return False if none is wanted."""

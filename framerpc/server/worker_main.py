@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 from framerpc.call import CallContext, current_context
 from framerpc.codecs.envelope import packb, unpackb
 from framerpc.contract.service import bound_methods, function_spec
-from framerpc.errors import ConfigurationError, InvalidResult
+from framerpc.errors import ConfigurationError
 from framerpc.server.failure import describe
 from framerpc.server.importable import resolve
 
@@ -137,20 +137,12 @@ def _answer(methods: _Methods, request: list[Any]) -> bytes:
         args, kwargs = spec.decode_arguments(body)
         context.started = context.now()
         result = function(*args, **kwargs)
-        return packb([None, _encode(spec, result)])
+        return packb([None, spec.encode_result(result)])
     except BaseException as exc:  # noqa: BLE001  # SystemExit in a method ends its call only
         return packb([describe(exc, context, trusted=True).packed(), None])
     finally:
         context.finished = True
         current_context.reset(token)
-
-
-def _encode(spec: MethodSpec, result: Any) -> bytes:
-    try:
-        return spec.encode_result(result)
-    except InvalidResult as exc:
-        exc.method = ""  # ours, not one of a call that the method made
-        raise
 
 
 class _Methods:

@@ -41,6 +41,7 @@ class Portal:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+        _finish(self.loop)  # here: in the thread that lets go, another loop may be running
 
     def is_ours(self) -> bool:
         """Return whether it runs: nobody has ended it, and it is not that of our parent."""
@@ -91,7 +92,6 @@ class Portal:
             _current.clear()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        _finish(self.loop)
 
 
 def _finish(loop: asyncio.AbstractEventLoop) -> None:

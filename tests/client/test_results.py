@@ -11,7 +11,7 @@ import pytest
 
 import framerpc
 from framerpc import ConfigurationError, Limits
-from framerpc.testing import Network, virtual_time
+from framerpc.testing import Network, ScriptedPeer, virtual_time
 from tests.services import Work, pair, soon
 
 WINDOW = 256 * 1024
@@ -192,6 +192,95 @@ async def test_error_of_the_caller_ends_a_call_with_two_streams() -> None:
         with pytest.raises(KeyError, match="mine"):
             async for _ in stream:
                 pass
+
+
+@virtual_time
+async def test_handler_that_swallows_the_error_of_the_upload_is_cancelled() -> None:
+    """The caller has its exception at once; who goes on regardless is stopped after the grace."""
+    loop = asyncio.get_running_loop()
+    server = framerpc.Server()
+    seen: list[float] = []
+
+    @server.method
+    async def regardless(numbers: AsyncIterator[int]) -> None:
+        try:
+            seen.append(await anext(numbers))
+            await anext(numbers)
+        except framerpc.Cancelled:
+            seen.append(loop.time())
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            seen.append(loop.time())
+
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise KeyError("mine")
+
+    async with pair(server, limits=Limits(cancel_grace=3), timeout=None) as client:
+        started = loop.time()
+        with pytest.raises(KeyError, match="mine"):
+            await client.call("regardless", broken())
+        assert loop.time() == started
+        await asyncio.sleep(10)
+        assert seen == [1, started, started + 3]
+        assert client.statistics() == {"calls_in_flight": 0, "cancelled_stopped": 1}
+
+
+@pytest.mark.parametrize("answers", [False, True])
+@virtual_time
+async def test_broken_upload_is_told_first_and_cancelled_only_if_need_be(answers: bool) -> None:
+    """On the wire: ERROR about the upload at once, CANCEL after the grace unless the call ended."""
+
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise KeyError("mine")
+
+    async with ScriptedPeer() as peer:
+        url = await peer.listen("memory://callee")
+        async with framerpc.connect(url, limits=Limits(cancel_grace=3)) as client:
+            call = asyncio.create_task(client.call(Work.total, broken()))
+            await peer.accept()
+            await peer.receive_frame()
+            peer.preamble()
+            peer.welcome()
+            await peer.expect([8, 1, 2, "Work/total", ..., ..., ...])
+            await peer.expect([13, 1, ...])
+            await peer.expect([10, 1, 1, 0, "KeyError", None])
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(KeyError):
+                await call
+            if answers:
+                peer.send_frame([10, 1, 1, 1, "as you wish", None])
+                await soon(lambda: not client.statistics()["calls_in_flight"])
+                await asyncio.sleep(10)
+                peer.send_frame([5, 7, None])
+                await peer.expect([6, 7, ...])  # and nothing before it
+            else:
+                await peer.expect([11, 1, 0])
+                assert asyncio.get_running_loop().time() == started + 3
+
+
+@virtual_time
+async def test_client_that_is_closed_waits_for_no_broken_upload() -> None:
+    """The grace of a handler that goes on without its upload does not hold up the caller."""
+
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise KeyError("mine")
+
+    async with ScriptedPeer() as peer:
+        url = await peer.listen("memory://callee")
+        async with framerpc.connect(url, limits=Limits(cancel_grace=3)) as client:
+            call = asyncio.create_task(client.call(Work.total, broken()))
+            await peer.accept()
+            await peer.receive_frame()
+            peer.preamble()
+            peer.welcome()
+            with pytest.raises(KeyError):
+                await call
+            started = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() == started
 
 
 @virtual_time

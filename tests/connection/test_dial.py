@@ -122,7 +122,7 @@ async def test_when_all_addresses_refuse_the_error_names_each(
         with pytest.raises(ConnectionFailed) as caught:
             await connect(parse_address(f"tcp://service.test:{port}"))
     each = "127.0.0.1: Connection refused"
-    assert caught.value.cause == f"{each}; {each}"
+    assert caught.value.cause == f"{each}; {each}; nothing listens there"
     assert caught.value.endpoint == f"tcp://service.test:{port}"
     assert not caught.value.final
 

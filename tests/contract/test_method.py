@@ -197,7 +197,7 @@ def test_results_that_do_not_fit_are_refused() -> None:
 
 def test_results_that_cannot_be_encoded_are_refused() -> None:
     """A handler that returns what cannot be sent has a bug, and its work was done."""
-    with pytest.raises(InvalidResult, match=r"add: the result cannot .*`complex`") as caught:
+    with pytest.raises(InvalidResult, match=r"\Athe result cannot .*`complex`") as caught:
         function_spec(add).encode_result(1j)
     assert caught.value.executed == "yes"
 

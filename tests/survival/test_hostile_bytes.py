@@ -110,13 +110,30 @@ async def test_claimed_length_is_not_allocated(name: str) -> None:
 async def test_frame_of_exactly_the_limit_passes() -> None:
     """Row 4: only what is longer than the limit is refused."""
     async with besieged(limits=Limits(max_frame=70_000)) as siege:
+        attacker = await siege.guest(limits={"message": 100_000})
+        shorter = len(packb(request(1, "Work/echo", bytes(69_000))))
+        longest = packb(request(1, "Work/echo", bytes(69_000 + 70_000 - shorter)))
+        assert len(longest) == 70_000
+        attacker.send(raw(longest))
+        await attacker.expect([9, 1, ...])
+
+
+@pytest.mark.parametrize("fill", [b"\x90", b"\x80", b"\xc0"], ids=["lists", "maps", "nils"])
+@virtual_time
+async def test_huge_map_is_refused_before_it_is_decoded(fill: bytes) -> None:
+    """Row 13: values of one byte in the headers of a call cost no more than their frame."""
+    async with besieged() as siege:
         attacker = await siege.guest()
-        empty = packb([5, 7, {"pad": b"\0" * 60_000}])
-        pad = b"\0" * (60_000 + 70_000 - len(empty))
-        if len(packb([5, 7, {"pad": pad}])) != 70_000:  # the length of the bin needs more bytes
-            pad = pad[: 70_000 - len(packb([5, 7, {"pad": pad}]))]
-        attacker.send(raw(packb([5, 7, {"pad": pad}])))
-        await attacker.expect([6, 7, ...])
+        values = b"\xdd" + (10**6).to_bytes(4, "big") + fill * 10**6
+        start = packb(request(1, headers={"x": None}))
+        payload = start.replace(packb({"x": None}), packb({"x": None})[:-1] + values)
+        tracemalloc.start()
+        try:
+            attacker.send(raw(payload))
+            assert "65536" in await attacker.expect_close(CloseCode.PROTOCOL_ERROR)
+            assert tracemalloc.get_traced_memory()[1] < 8 * 10**6  # lists alone would be 64 MB
+        finally:
+            tracemalloc.stop()
 
 
 @virtual_time

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
 import pickle
+import time
 import tracemalloc
-from typing import Any
+import uuid
+from decimal import Decimal
+from typing import Annotated, Any
 
 import msgpack
+import msgspec
 import pytest
 
 import framerpc
@@ -83,15 +89,125 @@ async def test_extensions_are_never_executed(value: Any) -> None:
         assert kind in {9, 10}
 
 
+PRIME = 2**61 - 1
+"""What Python reduces numbers by for their hash, so that its multiples all have the hash 0."""
+
+COLLIDING: dict[str, list[Any]] = {
+    "the same hash": [n * PRIME % 2**64 for n in range(100_000)],
+    "the same low bits": [n << 32 for n in range(100_000)],
+    "text": [f"{n:08}" for n in range(100_000)],
+}
+
+
+@pytest.mark.parametrize("keys", COLLIDING.values(), ids=COLLIDING)
+@pytest.mark.parametrize("method", ["Work/echo", "counted"])
 @virtual_time
-async def test_map_of_colliding_keys_is_cheap() -> None:
-    """Row 18: among 64-bit keys only a handful share a hash; a map of all of them is read."""
-    prime = 2**61 - 1
-    colliding = msgpack.packb([{n * prime % 2**64: 0 for n in range(1, 8)}])
+async def test_map_of_colliding_keys_takes_linear_time(method: str, keys: list[Any]) -> None:
+    """Row 18: a hundred thousand of the worst keys cost no more than some harmless ones do."""
+
+    async def counted(table: dict[int | str, int]) -> int:
+        return len(table)
+
+    async def cost(attacker: ScriptedPeer, call_id: int, keys: list[Any]) -> float:
+        """CPU seconds of a call with such a map; the least of three."""
+        body = packb([dict.fromkeys(keys, 0)])
+        head = frame(*request(call_id, method, body=len(body)))
+        parts = [frame(17, call_id, body[at : at + 65_536]) for at in range(0, len(body), 65_536)]
+        spent: list[float] = []
+        for _ in range(3):
+            began = time.process_time()
+            attacker.send(head + b"".join(parts))
+            while (received := await attacker.receive_frame())[:2] != [9, call_id]:
+                assert received[0] != 10, received
+            if not isinstance(received[2], bytes):  # the map comes back, in parts
+                left = received[2]
+                while left:
+                    left -= len((await attacker.receive_frame())[2])
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    async with besieged(limits=Limits(max_message=4 << 20)) as siege:
+        siege.server.method(counted)
+        attacker = await siege.guest(limits={"message": 4 << 20})
+        harmless = await cost(attacker, 1, list(range(100_000)))
+        assert await cost(attacker, 3, keys) < 20 * harmless  # quadratic would be a thousand
+
+
+@virtual_time
+async def test_bounded_set_of_colliding_keys_is_refused_before_it_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 18: UUIDs can be made to collide without end; a declared length is looked at first."""
+    compared = 0
+    equal = uuid.UUID.__eq__
+
+    def counting(self: uuid.UUID, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return equal(self, other)
+
+    async def among(ids: Annotated[set[uuid.UUID], msgspec.Meta(max_length=10)]) -> int:
+        return len(ids)
+
     async with besieged() as siege:
+        siege.server.method(among)
+        monkeypatch.setattr(uuid.UUID, "__eq__", counting)
         attacker = await siege.guest()
-        attacker.send_frame(request(1, body=colliding))
-        assert (await attacker.receive_frame())[1] == 1
+        for count in (10, 1000):
+            body = packb([[str(uuid.UUID(int=n * PRIME)) for n in range(count)]])
+            attacker.send_frame(request(1, "among", body=body))
+            if count == 10:
+                await attacker.expect([9, 1, packb(10)])
+                assert compared == 45  # they do collide
+            else:
+                assert "length <= 10" in await expect_error(attacker, 1, Status.INVALID_ARGUMENT)
+                assert compared == 45
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Decimal", "9" * 4_000_000),
+        ("Decimal", "1e" + "9" * 1_000_000),
+        ("int", "9" * 4_000_000),
+        ("UUID", "0" * 4_000_000),
+        ("datetime", "2026-01-01T00:00:00." + "0" * 4_000_000),
+        ("timedelta", "PT" + "1" * 4_000_000 + "S"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+@virtual_time
+async def test_long_text_of_a_number_takes_linear_time(name: str, text: str) -> None:
+    """Row 46: no type that the wire carries is read by something quadratic."""
+
+    async def take_decimal(value: Decimal) -> None: ...
+    async def take_int(value: int) -> None: ...
+    async def take_uuid(value: uuid.UUID) -> None: ...
+    async def take_datetime(value: dt.datetime) -> None: ...
+    async def take_timedelta(value: dt.timedelta) -> None: ...
+
+    async with besieged() as siege:
+        for method in (take_decimal, take_int, take_uuid, take_datetime, take_timedelta):
+            siege.server.method(method)
+        began = time.process_time()
+        with contextlib.suppress(framerpc.InvalidArgument):
+            await siege.witness.call(f"take_{name.lower()}", text)
+        assert time.process_time() - began < 2  # quadratic would be minutes
+
+
+@virtual_time
+async def test_sizes_are_looked_at_before_types() -> None:
+    """Row 46: whatever a type makes of its bytes, it sees no more than the limit of a message."""
+    seen: list[int] = []
+
+    async def slow(text: str) -> None:
+        seen.append(len(text))
+
+    async with besieged(limits=Limits(max_message=100_000)) as siege:
+        siege.server.method(slow)
+        with pytest.raises(MessageTooLarge):
+            await siege.witness.call("slow", "x" * 100_000)
+        assert seen == []
 
 
 @virtual_time
@@ -241,6 +357,18 @@ async def test_credit_over_the_limit_closes() -> None:
 
 
 @virtual_time
+async def test_flood_of_small_credit_leaves_others_their_turn() -> None:
+    """Row 31: ten thousand grants are nothing but numbers, and the stream goes on."""
+    async with besieged() as siege:
+        attacker = await siege.guest()
+        attacker.send_frame(request(1, "Work/ticks", 9.0, flags=1, timeout_ms=None))
+        await attacker.expect([13, 1, packb(0)])
+        attacker.send(frame(15, 1, 1) * 10_000)
+        await siege.answers()
+        await attacker.expect([13, 1, packb(1)])
+
+
+@virtual_time
 async def test_item_without_credit_closes() -> None:
     """Row 31: a window is a promise; who sends beyond it is closed."""
     async with besieged(limits=Limits(stream_window=1024)) as siege:
@@ -334,6 +462,30 @@ async def test_stream_ends_leave_nothing_to_watch() -> None:
         assert pool.only is not None
         assert pool.only.connection is not None
         assert not pool.only.connection.streams._watched
+
+
+@virtual_time
+async def test_compression_that_was_not_agreed_on_is_refused() -> None:
+    """Row 39: the flag that is reserved for it is an error of its call; nothing is inflated."""
+    async with besieged() as siege:
+        attacker = await siege.guest(features=["compression"])
+        attacker.send_frame(request(1, "Work/sleep", 1, flags=4))
+        assert "0x4" in await expect_error(attacker, 1, Status.UNIMPLEMENTED)
+        assert siege.work.started == 0
+
+
+@virtual_time
+async def test_goaway_leads_nowhere_else() -> None:
+    """Row 43: whatever a server writes into its goodbye, the client dials what it was given."""
+    async with trapped() as trap, ScriptedPeer() as elsewhere:
+        await elsewhere.listen("memory://elsewhere")
+        reached = asyncio.create_task(elsewhere.accept())
+        trap.server.send_frame([4, "memory://elsewhere", 1000, {"url": "memory://elsewhere"}])
+        trap.server.send_frame([3, 10, "memory://elsewhere", {"redirect": "memory://elsewhere"}])
+        await trap.recovers()
+        assert not reached.done()
+        reached.cancel()
+        await asyncio.wait([reached])
 
 
 @virtual_time

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import hmac
+import socket
+import struct
 
 import pytest
 
@@ -203,6 +205,51 @@ async def test_strangers_of_one_address_are_bounded_and_leave_nothing() -> None:
         gc.collect()
         kept = [o for o in gc.get_objects() if isinstance(o, Peer) and o._server is siege.server]
         assert len(kept) < 5  # the witness, and whom a local variable still holds
+
+
+async def test_ten_thousand_connects_from_one_address_cost_nothing_afterwards() -> None:
+    """Row 7: over real sockets the caps hold at every moment, and others are served meanwhile."""
+    limits = Limits(max_unauthenticated_per_address=50)
+    async with besieged(url="tcp://127.0.0.1:0", limits=limits) as siege:
+        server = siege.server
+        place = ("127.0.0.1", int(siege.url.rpartition(":")[2]))
+        before = timers()
+        for wave in range(1, 101):
+            crowd = [connecting(place) for _ in range(100)]
+            await settled(lambda seen=100 * wave + 1: arrived(server) == seen)
+            assert len(server.peers.strangers) <= 50
+            assert server.peers._by_host["127.0.0.1"] <= 50
+            for sock in crowd:
+                sock.close()
+            await settled(lambda: not server.peers.strangers)
+            await siege.answers()
+        assert server.statistics()["turned_away"] == 100 * 50
+        assert not server.peers._by_host
+        gc.collect()
+        # One for all strangers, and what the witness has.
+        assert timers() <= before + 2
+        kept = [o for o in gc.get_objects() if isinstance(o, Peer) and o._server is server]
+        assert len(kept) < 5
+
+
+def connecting(place: tuple[str, int]) -> socket.socket:
+    """A socket on its way to a server, which will not linger when it is closed."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.connect_ex(place)
+    return sock
+
+
+def arrived(server: framerpc.Server) -> int:
+    """How many connections a server has seen."""
+    counted = server.statistics()
+    return counted["connections"] + counted["turned_away"]
+
+
+def timers() -> int:
+    """How many timers there are, on whatever loop."""
+    return sum(isinstance(thing, asyncio.TimerHandle) for thing in gc.get_objects())
 
 
 async def test_one_address_cannot_take_all_places() -> None:

@@ -270,3 +270,13 @@ def test_once_call_survives_its_connection(desk: Desk) -> None:
         desk.let_go.set()
         assert waiting.result(10) == 1
     assert desk.paid == 1
+
+
+async def test_client_opens_and_closes_where_another_loop_runs() -> None:
+    """As in Jupyter: the thread that uses it has a loop that runs, and keeps it."""
+    before = threading.active_count()
+    with framerpc.sync.serve(framerpc.Server(Desk()), "tcp://127.0.0.1:0") as server:
+        with framerpc.sync.connect(server.url) as client:
+            assert client.call(Desk.double, 4) == 8
+    assert threading.active_count() == before
+    await asyncio.sleep(0)
