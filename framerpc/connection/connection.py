@@ -400,7 +400,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         Peers that are told the same should come back within `spread` seconds. `settled` is called
         once no call can follow: the peer has read it, and has answered the PING behind it.
         """
-        if self.wire.state is ConnectionState.READY:
+        if self.wire.state in {ConnectionState.READY, ConnectionState.DRAINING}:
             self._settled = settled
             self.outbox.send(self.wire.goaway(reason, grace, spread))
             self.outbox.send(encode(Kind.PING.value, BEHIND_GOAWAY, None))

@@ -80,6 +80,19 @@ async def test_call_that_crossed_with_goaway_is_served() -> None:
 
 
 @virtual_time
+async def test_client_that_wants_to_go_itself_is_told_as_well() -> None:
+    """Both may ask the other to go; the connection closes as soon as it can all the same."""
+    async with stopping() as stop:
+        stop.guest.send_frame([4, "bye", 0])
+        await asyncio.sleep(0.1)
+        closing = await stop.told()
+        stop.guest.send_frame(PONG)
+        await stop.guest.expect_close(CloseCode.SHUTDOWN)
+        await closing
+        assert now() < 1
+
+
+@virtual_time
 async def test_silent_client_is_waited_for_until_the_grace_ends() -> None:
     """R-DRAIN-2: without a PONG there may be a call on its way."""
     async with stopping() as stop:
