@@ -1,4 +1,4 @@
-"""Typed RPC and streams on framed sockets: services by decorator, no code generation.
+"""RPC and messaging on framed sockets: typed services by decorator, no code generation.
 
 >>> import framerpc
 >>> @framerpc.service

@@ -21,7 +21,7 @@ from framerpc.client.answers import upload
 from framerpc.client.endings import again
 from framerpc.client.failure import to_exception
 from framerpc.client.offers import OffersNothing
-from framerpc.client.retry import until_connected
+from framerpc.client.retry import Pauses, until_connected
 from framerpc.client.session import Session
 from framerpc.client.state import CONNECTED, State
 from framerpc.connection.connection import Connection
@@ -99,6 +99,7 @@ class Channel(OffersNothing):
         self._dialling: asyncio.Task[None] | None = None
         self._refusal: FrameRPCError | None = None
         self._cause = ""  # why the last connection ended
+        self._pauses = Pauses(options.reconnect)
         self._ready_since = float("-inf")
         self._flapped = False  # the last connection was ready, and not for long
         self._receipts: Counter[Outcome] = Counter()
@@ -119,9 +120,7 @@ class Channel(OffersNothing):
         if after:
             await asyncio.sleep(after)
         try:
-            await until_connected(
-                self._attempt, wait=self._options.reconnect, failed=self._dial_failed
-            )
+            await until_connected(self._attempt, pauses=self._pauses, failed=self._dial_failed)
         except FrameRPCError as error:
             self._end(error)
         except Exception as error:  # a bug of ours: those who wait must hear of it
@@ -135,7 +134,7 @@ class Channel(OffersNothing):
         """
         flapped, self._flapped = self._flapped, False
         if flapped:
-            # So that a server that takes us and drops us is not dialled without a pause.
+            # So that a server that takes us and drops us is dialled less and less often.
             raise ConnectionFailed(str(self._address), 1, "the last connection did not last")
         connection = self.connection = await self._dial_once()
         self._notify()
@@ -352,7 +351,10 @@ class Channel(OffersNothing):
         self.connection = None
         self._cause = error.cause
         if self.final is None:
-            self._flapped = self._loop.time() - self._ready_since < _STABLE
+            if connection.wire.reply is not None:  # we were welcomed
+                self._flapped = self._loop.time() - self._ready_since < _STABLE
+                if not self._flapped:
+                    self._pauses.reset()
             self._enter(State.CONNECTING)
             self._dial()  # unless that is what failed: then its next attempt follows
 
@@ -370,8 +372,9 @@ class Channel(OffersNothing):
 _LONGEST_SPREAD: Final = 30.0
 """Seconds that a server may have us wait before we dial again, at most."""
 
-_STABLE: Final = 1.0
-"""Seconds a connection must have been ready for the next dial to follow at once."""
+_STABLE: Final = 5.0
+"""Seconds a connection must have been ready for the next dial to follow at once, and for the
+backoff to begin anew: a server that takes us and drops us again gets no rest otherwise."""
 
 _CLOSE_GRACE: Final = 2.0
 """Seconds for the last bytes when a client is closed."""

@@ -251,7 +251,7 @@ class Pool:
                 avoid = frozenset()
                 continue
             if choice is None:
-                return None
+                return self._degraded_place(size, simple) if not full else None
             channel = self._channels[choice.endpoint.url]
             connection = channel.connection
             if connection is not None and connection.may_call(size, simple=simple):
@@ -261,11 +261,21 @@ class Pool:
             self._balancer.ended(choice, now)
             full |= {choice.endpoint}
 
+    def _degraded_place(self, size: int, simple: bool) -> Place | None:  # noqa: FBT001
+        """Return a place at a server that is late with its answers: better than none."""
+        for channel in self._channels.values():
+            connection = channel.connection
+            if channel.state is not State.DEGRADED or connection is None:
+                continue
+            if connection.may_call(size, simple=simple):
+                return Place(self, channel, connection, None)
+        return None
+
     async def _turn(self) -> None:
         """Wait until `_place_now` may have changed its mind."""
         for channel in self._channels.values():
             connection = channel.connection
-            # Ready, and yet not taken: it is full. A degraded one is not even asked.
+            # Ready, and yet not taken: it is full.
             if channel.state is State.READY and connection is not None and connection.ready:
                 await connection.admission()
                 return

@@ -63,10 +63,42 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, ConnectionFailed) and not error.final
 
 
+class Pauses:
+    """How long to wait between attempts that fail one after the other, told one at a time.
+
+    It remembers where it was, until whoever knows that things are well again resets it.
+
+    Args:
+        wait: How long to wait after each failure: any of tenacity's `wait_*` objects.
+
+    Attributes:
+        failures: How many there were since the last reset.
+    """
+
+    __slots__ = ("_wait", "failures")
+
+    def __init__(self, wait: Wait) -> None:
+        self.failures = 0
+        self._wait = wait
+
+    def reset(self) -> None:
+        """Begin with the shortest again."""
+        self.failures = 0
+
+    def next(self, error: BaseException) -> float:
+        """Return the seconds to wait after an attempt that failed with `error`."""
+        self.failures += 1
+        controller = tenacity.AsyncRetrying(wait=self._wait)
+        state = tenacity.RetryCallState(controller, None, (), {})
+        state.attempt_number = self.failures
+        state.set_exception((type(error), error, error.__traceback__))
+        return float(self._wait(state))
+
+
 async def until_connected(
     attempt: Callable[[], Awaitable[_T]],
     *,
-    wait: Wait,
+    pauses: Pauses,
     failed: Callable[[int, BaseException], None],
 ) -> _T:
     """Attempt until it succeeds, or fails for good.
@@ -75,55 +107,28 @@ async def until_connected(
 
     Args:
         attempt: Raises `ConnectionFailed` when it failed.
-        wait: How long to pause after each failure.
-        failed: Told the number of attempts so far and the error of the last, before each pause.
+        pauses: How long to wait after each failure; they go on from where they are.
+        failed: Told the number of failures so far and the error of the last, before each pause.
 
     Raises:
         ConnectionFailed: It failed, and trying again cannot help (`final`).
         Exception: Whatever else `attempt` raises.
     """
 
-    def note(state: RetryCallState) -> None:
-        outcome = state.outcome
-        error = outcome.exception() if outcome is not None else None
-        if error is not None:
-            failed(state.attempt_number, error)
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        assert error is not None  # only a failure is followed by a pause
+        seconds = pauses.next(error)
+        failed(pauses.failures, error)
+        return seconds
 
     controller = tenacity.AsyncRetrying(
-        wait=wait,
+        wait=pause,
         retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_never,
-        before_sleep=note,
         reraise=True,
     )
     return await controller(attempt)
-
-
-class Pauses:
-    """How long to wait between attempts that fail one after the other, told one at a time.
-
-    Args:
-        wait: As for `until_connected`.
-    """
-
-    __slots__ = ("_attempts", "_wait")
-
-    def __init__(self, wait: Wait) -> None:
-        self._wait = wait
-        self._attempts = 0
-
-    def reset(self) -> None:
-        """Begin with the shortest again."""
-        self._attempts = 0
-
-    def next(self, error: BaseException) -> float:
-        """Return the seconds to wait after an attempt that failed with `error`."""
-        self._attempts += 1
-        controller = tenacity.AsyncRetrying(wait=self._wait)
-        state = tenacity.RetryCallState(controller, None, (), {})
-        state.attempt_number = self._attempts
-        state.set_exception((type(error), error, error.__traceback__))
-        return float(self._wait(state))
 
 
 class Retries:

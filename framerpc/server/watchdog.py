@@ -17,6 +17,7 @@ Spec: protocol.md, "Liveness".
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
@@ -219,8 +220,7 @@ class LoopWatch:
         with self._lock:
             if due != self._due or due == self._stood or self._culprit is not None:
                 return
-            frame = sys._current_frames().get(self._owner)  # noqa: SLF001
-            frames = frames_above(frame, self._outside)
+            frames = frames_above(_frame_of(self._owner), self._outside)
             culprit = find(frames)
             if not culprit.place:
                 return
@@ -231,6 +231,22 @@ class LoopWatch:
             culprit.told(trusted=True),
             _stack(frames),
         )
+
+
+def _frame_of(thread_id: int) -> FrameType | None:
+    """Return the innermost frame of a thread, or None if there is no such thread.
+
+    Until 3.11.8, Python makes the frames under a lock of the interpreter: a garbage collection
+    that begins there and lets the GIL go stops the process for ever (python/cpython#106883).
+    From 3.12 on none begins there.
+    """
+    if sys.version_info >= (3, 12) or not gc.isenabled():
+        return sys._current_frames().get(thread_id)  # noqa: SLF001
+    gc.disable()
+    try:
+        return sys._current_frames().get(thread_id)  # noqa: SLF001
+    finally:
+        gc.enable()
 
 
 _JOIN: Final = 1.0

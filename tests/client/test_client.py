@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -457,3 +458,24 @@ async def test_an_unforeseen_error_while_dialling_reaches_who_waits(
     async with framerpc.connect("memory://work", timeout=60) as client:
         with pytest.raises(framerpc.ConnectionFailed, match="a bug"):
             await client.call("Work/echo", 1)
+
+
+@virtual_time
+async def test_backoff_begins_anew_only_after_a_stable_period() -> None:
+    """A server that takes us and drops us at once is dialled less and less often."""
+    dials: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def note(_: framerpc.Credentials) -> None:
+        dials.append(loop.time())
+
+    wait = tenacity.wait_exponential(multiplier=1, max=100)
+    async with framerpc.Server(Work(), authenticate=note).listen("memory://work"):
+        async with framerpc.connect("memory://work", reconnect=wait) as client:
+            for lasted in (0.1, 0.1, 0.1, 6.0, 0.1):
+                await client.ready()
+                await asyncio.sleep(lasted)
+                await client.drop_connections()
+            await client.ready()
+            pauses = [round(later - sooner) for sooner, later in itertools.pairwise(dials)]
+            assert pauses == [1, 2, 4, 6, 1]

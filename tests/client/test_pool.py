@@ -327,3 +327,21 @@ async def test_statistics_tell_the_worst_lag_and_all_calls() -> None:
             channel.connection.load = load
         statistics = client.statistics()
         assert (statistics["peer_calls"], statistics["peer_lag_ms"]) == (3, 2500)
+
+
+@virtual_time
+async def test_call_goes_to_a_late_server_if_there_is_no_better_one() -> None:
+    """All are degraded: waiting for a ready one would be waiting for what may never come."""
+    quick = framerpc.Keepalive(interval=2, timeout=2, busy=60)
+    with Network() as network:
+        async with nodes("a", "b") as served:
+            async with framerpc.connect(*URLS[:2], keepalive=quick, timeout=30) as client:
+                await client.ready(all=True)
+                network.freeze()
+                await asyncio.sleep(10)
+                assert client.state is State.DEGRADED
+                call = asyncio.create_task(client.stub(Node).who())
+                await asyncio.sleep(0.1)
+                assert client.statistics()["calls_in_flight"] == 1
+                network.heal()
+                assert await call in served

@@ -6,6 +6,7 @@ What blocks here waits for the warning itself, so that a test takes as long as t
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ import pytest
 import framerpc
 from framerpc import ConfigurationError, DeadlineExceeded, Watchdog
 from framerpc.server.culprit import NOBODY, Culprit
-from framerpc.server.watchdog import Block, Blocks, watch
+from framerpc.server.watchdog import Block, Blocks, _frame_of, watch
 from framerpc.testing import virtual_time
 from tests.survival.siege import settled
 
 QUICK = Watchdog(threshold=0.1, interval=0.02)
 NAME = "framerpc-watchdog"
+NO_CALL = "what belongs to no call"
 
 
 class Warned(logging.Handler):
@@ -40,7 +42,12 @@ class Warned(logging.Handler):
             self.notes.append(record.getMessage())
             return
         self.warnings.append(record.getMessage())
-        self.warned.set()
+        if "in Warned.block" in self.warnings[-1]:  # and not a loaded machine's
+            self.warned.set()
+
+    def about(self, culprit: str) -> list[str]:
+        """Return the warnings that blame `culprit`: on a loaded machine there may be others."""
+        return [warning for warning in self.warnings if f"by {culprit}, at" in warning]
 
     def block(self) -> None:
         """Block until the warning is there."""
@@ -95,13 +102,13 @@ async def test_warning_names_method_file_and_line(method: str) -> None:
         async with serving(handler).listen("tcp://127.0.0.1:0", grace=0) as server:
             async with framerpc.connect(server.url) as client:
                 assert await client.call(method) == "done"
-                await settled(lambda: server.statistics()["blocks"] == 1)
-        (warning,) = handler.warnings
+                await settled(lambda: server.statistics()["blocks"] >= 1)
+        (warning,) = handler.about(method)
         assert f"by {method}, at {__file__}:" in warning
         assert "in Warned.block" in warning
         assert "handler.block()" in warning.splitlines()[2]  # the stack begins with the handler
-        (note,) = (note for note in handler.notes if "was blocked" in note)
-        assert f"by {method}, at" in note
+        (note,) = (note for note in handler.notes if f"by {method}, at" in note)
+        assert "was blocked" in note
 
 
 async def test_block_of_no_call_is_named_as_well() -> None:
@@ -110,8 +117,8 @@ async def test_block_of_no_call_is_named_as_well() -> None:
         async with serving(handler).listen("memory://no-call", grace=0) as server:
             await asyncio.sleep(0)
             handler.block()
-            await settled(lambda: server.statistics()["blocks"] == 1)
-        assert "by what belongs to no call, at" in handler.warnings[0]
+            await settled(lambda: server.statistics()["blocks"] >= 1)
+        assert any("in Warned.block" in warning for warning in handler.about(NO_CALL))
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -129,8 +136,7 @@ async def test_deadline_says_what_blocked_the_loop(trusted: bool) -> None:
         where = dict(caught.value.where)
         (name,) = (name for name in where if name.startswith("in its loop, blocked by block"))
         assert (f", at {__file__}:" in name) is trusted
-        assert 0.05 < where[name] < 1
-        assert where["wire"] < 0.5  # it is part of the handler's time, not something besides
+        assert 0.05 < where[name] <= where["handler"]
 
 
 async def test_threads_end_with_their_servers() -> None:
@@ -193,7 +199,7 @@ def test_loop_that_does_not_run_is_not_blocked(loop_factory: Any) -> None:
             end()
 
         end = loop.run_until_complete(begin())
-        assert not handler.warned.wait(0.3)
+        threading.Event().wait(0.3)  # three times what a running loop may be without a turn
         loop.run_until_complete(finish(end))
         loop.close()
         assert (handler.warnings, blocks) == ([], [])
@@ -225,3 +231,19 @@ def test_impossible_options_are_refused(bad: dict[str, float]) -> None:
     """Times are finite and above zero."""
     with pytest.raises(ConfigurationError):
         Watchdog(**bad)
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_looking_at_a_thread_leaves_the_garbage_collector_as_it_was(collecting: bool) -> None:
+    """None begins while the frames are made, where it might stop the process for ever."""
+    was = gc.isenabled()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        frame = _frame_of(threading.get_ident())
+        assert frame is not None
+        assert frame.f_code.co_name == "_frame_of"
+        assert gc.isenabled() is collecting
+        assert _frame_of(-1) is None
+        assert gc.isenabled() is collecting
+    finally:
+        (gc.enable if was else gc.disable)()

@@ -112,8 +112,8 @@ async def test_blocking_handler_is_named_and_its_peers_stay() -> None:
             assert State.CONNECTING not in states.told[1:]
         process.send_signal(signal.SIGTERM)
         _, logged = await process.communicate()
-    (warning,) = (line for line in logged.decode().splitlines() if "is blocked" in line)
-    assert f"by block, at <string>:{SLEEPS} in block" in warning
+    blamed = [line for line in logged.decode().splitlines() if "is blocked" in line]
+    assert sum(f"by block, at <string>:{SLEEPS} in block" in line for line in blamed) == 1
 
 
 @linux
@@ -188,7 +188,7 @@ async def test_black_hole_is_noticed_within_two_intervals(frozen: bool) -> None:
                 command(f"ip -n {name} link set far down")
                 await states.until(State.CONNECTING)
                 spent = loop.time() - began
-                assert spent <= 2 * keepalive.interval + (1 if frozen else 0.3)
+                assert spent <= 2 * keepalive.interval + 1  # and 1 s as in P4
                 command(f"ip -n {name} link set far up")
                 process.send_signal(signal.SIGCONT)
                 assert await client.call("echo", 2) == 2
