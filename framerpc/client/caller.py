@@ -105,7 +105,11 @@ class Caller:
         self, context: CallContext, body: Buffer, error: FrameRPCError, failed: set[Endpoint]
     ) -> Body:
         return await self._retries.again(
-            context, error, lambda: self._attempt(context, body, failed), self._calls
+            context,
+            error,
+            lambda: self._attempt(context, body, failed),
+            self._calls,
+            lambda: self._pool.has_other(failed),
         )
 
     async def _attempt(self, context: CallContext, body: Buffer, failed: set[Endpoint]) -> Body:

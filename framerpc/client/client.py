@@ -375,7 +375,8 @@ class Client(ClientTopics):
             timeout,
             dict(metadata) if metadata else {},
         )
-        context.streams = streams
+        if streams:
+            context.streams = True
         if self._special:
             self._specialise(context)
         parent = current_context.get(None)

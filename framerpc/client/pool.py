@@ -26,7 +26,7 @@ from framerpc.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from framerpc.balancing.candidate import Choice, Report
     from framerpc.balancing.endpoint import Endpoint
@@ -118,6 +118,13 @@ class Pool:
     def ready_endpoints(self) -> int:
         """Endpoints that take calls now."""
         return sum(channel.state is State.READY for channel in self._channels.values())
+
+    def has_other(self, failed: Collection[Endpoint]) -> bool:
+        """Return whether an endpoint takes calls that is none of these."""
+        return self.only is None and any(
+            channel.state is State.READY and endpoint not in failed
+            for channel, endpoint in self._endpoints.items()
+        )
 
     # ------------------------------------------------------------------ endpoints
 

@@ -159,6 +159,7 @@ class Retries:
         first: FrameRPCError,
         attempt: Callable[[], Awaitable[_T]],
         calls: int,
+        elsewhere: Callable[[], bool],
     ) -> _T:
         """Raise the failure of a first attempt, or attempt again until one succeeds.
 
@@ -170,6 +171,8 @@ class Retries:
             first: What the first attempt raised.
             attempt: Makes a further one.
             calls: Calls that the client has made so far, which the budget is a share of.
+            elsewhere: Returns whether a server is ready that has not failed this call: the pause
+                that one server asks for is not about another.
 
         Raises:
             FrameRPCError: What the last attempt raised, with the number of attempts in it.
@@ -199,9 +202,9 @@ class Retries:
             )
 
         def wait(state: RetryCallState) -> float:
-            error = _failure_of(state)
-            asked = getattr(error, "retry_after", None) or 0.0
-            return max(asked, self._wait(state))
+            asked = getattr(_failure_of(state), "retry_after", None)
+            pause = self._wait(state)
+            return pause if asked is None or elsewhere() else max(asked, pause)
 
         def tell(state: RetryCallState) -> None:
             error = _failure_of(state)

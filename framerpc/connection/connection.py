@@ -272,10 +272,19 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
             return
         self.outbox.cork()
         if len(events) <= _EVENTS_PER_TURN:
+            accept, calls, turns = self._acceptor.request, self.calls, self._turns
             for event in events:
+                kind = event.__class__
                 if self._ended:
                     break
-                _HANDLERS[type(event)](self, event)
+                if kind is Request:  # as in `Routing`, without its calls: nearly all are
+                    accept(self, event)
+                elif kind is Response:  # one of these two
+                    calls.succeed(event.id, event.body)  # type: ignore[union-attr]
+                    if turns.waiting:
+                        turns.next()
+                else:
+                    _HANDLERS[kind](self, event)
         else:
             self._backlog = deque(events)
             if self._transport is not None:

@@ -35,6 +35,7 @@ _FIXMAP: Final = 0x80  # and 0x80 to 0x8f are maps
 _ARRAY_HEADS: Final = {0xDC: 2, 0xDD: 4}  # head byte: bytes of the length after it
 _MAP_HEADS: Final = {0xDE: 2, 0xDF: 4}
 _NO_NAMES: Final[Mapping[str, Any]] = {}
+_encode: Final = values.encode
 _decode_names: Final = values.decoder(dict[str, msgspec.Raw])
 
 
@@ -68,7 +69,7 @@ class ArgumentsCodec:
         """
         if not kwargs and self._fewest <= len(args) <= self._most and self._stream is None:
             try:
-                return values.encode(args), None
+                return _encode(args), None
             except Exception as exc:
                 raise self._unencodable(args, kwargs) from exc
         return self._encode_any(args, kwargs)

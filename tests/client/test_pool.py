@@ -30,13 +30,14 @@ class Node:
         self.name = name
         self.pause = pause
         self.failures = 0
+        self.retry_after: float | None = None
         self.calls = 0
 
     @framerpc.method(idempotent=True)
     async def who(self) -> str:
         self.calls += 1
         if self.calls <= self.failures:
-            raise framerpc.Unavailable("not now")
+            raise framerpc.Unavailable("not now", retry_after=self.retry_after)
         await asyncio.sleep(self.pause)
         return self.name
 
@@ -345,3 +346,17 @@ async def test_call_goes_to_a_late_server_if_there_is_no_better_one() -> None:
                 assert client.statistics()["calls_in_flight"] == 1
                 network.heal()
                 assert await call in served
+
+
+@virtual_time
+async def test_pause_that_one_server_asks_for_is_not_about_another() -> None:
+    """With a second server ready, the call goes there at once; alone, the first gets its pause."""
+    loop = asyncio.get_running_loop()
+    for names, pause in ((("a", "b"), 0.0), (("a",), 60.0)):
+        async with nodes(*names) as served:
+            served["a"][0].failures, served["a"][0].retry_after = 1, 60.0
+            async with framerpc.connect(*URLS[:2], balance=First(), timeout=100) as client:
+                await client.ready(all=len(names) > 1)
+                began = loop.time()
+                await client.stub(Node).who()
+                assert pause <= loop.time() - began <= pause + 0.1
