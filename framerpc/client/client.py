@@ -352,10 +352,19 @@ class Client(ClientTopics):
 
     # ------------------------------------------------------------------- one level down
 
-    async def unary(self, name: str, body: bytes, items: AsyncIterator[Buffer] | None) -> Buffer:
+    async def unary(
+        self,
+        name: str,
+        body: bytes,
+        items: AsyncIterator[Buffer] | None,
+        *,
+        idempotent: bool = False,
+    ) -> Buffer:
         """Make one call with encoded arguments and return the encoded result."""
         handler = self._handler()
         context = self._context(name, self._options.timeout)
+        if idempotent:
+            context.idempotent = True
         result = await handler(context, body if items is None else Stream(items, body))
         return single(result, name)
 

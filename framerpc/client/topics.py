@@ -80,7 +80,7 @@ class ClientTopics:
     if TYPE_CHECKING:
         state: Any
         _handler: Callable[[], Handler]
-        unary: Callable[[str, bytes, None], Awaitable[Buffer]]
+        unary: Callable[..., Awaitable[Buffer]]
         _context: Callable[[str, float | None], CallContext]
 
     # ------------------------------------------------------------------ publishing
@@ -132,7 +132,8 @@ class ClientTopics:
             topic: Where.
             data: Anything that can be an argument of a call.
             key: Names this message, at most 255 characters: when it is published again with the
-                same key, because the answer to the first attempt was lost, nothing happens.
+                same key, nothing happens. So it is published again by itself when the connection
+                died before the receipt was here, as often as the `RetryPolicy` says.
             conflate: Names what the message is about, at most 255 characters: where only the
                 latest messages are kept, it takes the place of the one before it about the same.
             ack: Wait for the receipt. Without it, the message is lost silently if the server does
@@ -145,8 +146,8 @@ class ClientTopics:
             PermissionDenied: We may not publish there.
             InvalidArgument: The topic, a key or the data is impossible.
             CallError: The server could not take it; the subclass says why.
-            ConnectionLost: The connection died with the message in flight; publish it again with
-                the same `key`.
+            ConnectionLost: The connection died with the message in flight; with a `key`, it may
+                be published again.
             MessageTooLarge: It is over a limit; nothing was sent.
         """
         named = topic_of(topic)
@@ -157,7 +158,8 @@ class ClientTopics:
             self._core.start()
             await self._core.notify(self._context(PUBLISH, self._options.timeout), body)
             return None
-        receipt = _decoded(_decode_receipt, await self.unary(PUBLISH, body, None))
+        answer = await self.unary(PUBLISH, body, None, idempotent=key is not None)
+        receipt = _decoded(_decode_receipt, answer)
         position = None
         if receipt.epoch is not None and receipt.offset is not None:
             position = Position(receipt.epoch, receipt.offset)
@@ -297,7 +299,7 @@ class ClientTopics:
         check_topic(named.name)
         resume, stamp_ms = _since(named.name, since)
         body = values.encode((named.name, HistoryOptions(resume, stamp_ms, limit)))
-        page = _decoded(_decode_page, await self.unary(HISTORY, body, None))
+        page = _decoded(_decode_page, await self.unary(HISTORY, body, None, idempotent=True))
         messages = tuple(_message(named, each) for each in page.messages)
         top = None if page.top is None else Position.parse(page.top)
         return History(messages, page.recovered, top, page.more)

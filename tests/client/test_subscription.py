@@ -498,6 +498,32 @@ async def test_the_rule_is_asked_again_when_it_is_resumed() -> None:
                     await anext(messages)
 
 
+# ---------------------------------------------------------------------- publishing
+
+
+@pytest.mark.parametrize("key", ["order-7", None])
+@virtual_time
+async def test_a_publish_with_a_key_survives_its_connection(key: str | None) -> None:
+    """The receipt is lost: with a key the message is published again, and there once."""
+    server = framerpc.Server(topics=KEPT)
+    with Network() as network:
+        async with pair(server) as client:
+            network.half_open("to_client")
+            publishing = asyncio.create_task(client.publish("log.a", "first", key=key))
+            await asyncio.sleep(1)
+            network.cut()
+            network.heal()
+            if key is None:
+                with pytest.raises(framerpc.ConnectionLost) as caught:
+                    await publishing
+                assert caught.value.executed == "maybe"
+            else:
+                receipt = await publishing
+                assert (receipt.offset, receipt.duplicate) == (1, True)
+            page = await client.history("log.a")
+            assert [message.data for message in page.messages] == ["first"]
+
+
 # ------------------------------------------------------------------------- drain
 
 
