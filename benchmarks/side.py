@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -74,8 +75,20 @@ async def _framerpc_client(where: str, in_flight: str, seconds: str) -> float:
 _SERVERS = {"yardstick": _echo_server, "framerpc": _framerpc_server}
 _CLIENTS = {"yardstick": _echo_client, "framerpc": _framerpc_client}
 
+def _take_core(role: str) -> None:
+    """Run the server on the first core that we may use, and the client on the last.
+
+    On a busy machine the system puts both on one, where they take turns: that is another
+    measurement, of processor time alone, and which of the two it is must not be left to chance.
+    """
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[0 if role == "server" else -1]})
+
+
 if __name__ == "__main__":
     side, role, *arguments = sys.argv[1:]
+    _take_core(role)
     if role == "server":
         run(_SERVERS[side]())
     else:

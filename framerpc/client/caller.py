@@ -43,6 +43,7 @@ class Caller:
 
     def __init__(self, pool: Pool, options: ChannelOptions) -> None:
         self._pool = pool
+        self._only = pool.only
         self._calls = 0
         self._retries = Retries(options.retry, options.on_retry, lambda: pool.final is None)
         self._hedging = Hedging()
@@ -55,7 +56,7 @@ class Caller:
         Whoever waits for its future must hand what that raises to `again`. Only where there is
         one endpoint, and for calls that no handler makes: others are entered in reports.
         """
-        channel = self._pool.only
+        channel = self._only
         if channel is None or context.parent is not None:
             return None
         connection = channel.connection
