@@ -72,7 +72,8 @@ class Peers:
         authenticate: Callable[[Credentials], Awaitable[Any] | Any] | None,
         ageing: Ageing | None = None,
     ) -> None:
-        self.welcome: set[Peer] = set()
+        # In the order in which they came, so that a simulated drain is the same each time.
+        self.welcome: dict[Peer, None] = {}
         self.strangers: dict[Peer, float] = {}  # until when each may stay, the oldest first
         self.instance = secrets.token_hex(8)
         self._server = server
@@ -216,7 +217,7 @@ class Peers:
         if peer not in self.strangers or self._is_full(peer.connection):
             return  # it did not wait for us, or others were faster
         self._no_stranger(peer)
-        self.welcome.add(peer)
+        self.welcome[peer] = None
         if self._ageing is not None:
             self._ageing.watch(peer)
         server = self._server
@@ -244,7 +245,7 @@ class Peers:
         """Forget a client whose connection is gone."""
         if peer in self.strangers:
             self._no_stranger(peer)
-        self.welcome.discard(peer)
+        self.welcome.pop(peer, None)
         task = self._deciding.get(peer)
         if task is not None:
             task.cancel()

@@ -132,6 +132,11 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
             self._timers_after_sweep = len(self._timers)
         return handle
 
+    def close(self) -> None:
+        """Close the loop, and let go of all timers; see `asyncio.loop.close`."""
+        super().close()
+        self._timers.clear()  # cancelled ones as well, and what their contexts keep alive
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
     ) -> asyncio.Future[_T]:

@@ -83,7 +83,7 @@ class NamedLink(Faults):
         self._refusing = False
         self._live: list[LiveLink] = []
         self._made = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # who came first is woken first
 
     def __repr__(self) -> str:
         return f"<NamedLink memory://{self.name}, {len(self.connections)} connections>"
@@ -129,11 +129,11 @@ class NamedLink(Faults):
         """Let a new connection through when the conditions do."""
         while not self._refusing and any(half.blocked for half in self._conditions.values()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
+            self._waiting[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiting.discard(waiter)
+                del self._waiting[waiter]
         halves = self._conditions.values()
         round_trip = sum(half.delay + self._rng.uniform(0.0, half.jitter) for half in halves)
         if round_trip:

@@ -108,7 +108,7 @@ async def besieged(*, url: str | None = None, **options: Any) -> AsyncIterator[S
         await settled(siege.is_calm)
         assert not server.peers._by_host
     await settled(lambda: asyncio.all_tasks() <= before)
-    assert (server.peers.welcome, server.peers.strangers) == (set(), {})
+    assert (server.peers.welcome, server.peers.strangers) == ({}, {})
 
 
 @dataclass

@@ -77,6 +77,15 @@ async def test_cancelled_timers_do_not_pile_up() -> None:
     assert loop.statistics()["timers"] <= 102
 
 
+def test_closed_loop_lets_go_of_its_timers() -> None:
+    """What a timer keeps alive, cancelled or not, does not live as long as the loop does."""
+    loop = VirtualClockLoop()
+    loop.call_later(3600, lambda: None).cancel()
+    loop.call_later(3600, lambda: None)
+    loop.close()
+    assert loop.statistics()["timers"] == 0
+
+
 @virtual_time
 async def test_a_timeout_ends_exactly_when_it_should() -> None:
     """`asyncio.timeout` runs on the virtual clock, too."""

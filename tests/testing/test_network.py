@@ -224,6 +224,26 @@ async def test_connecting_through_a_hole_waits_for_healing() -> None:
 
 
 @virtual_time
+async def test_who_waits_to_connect_is_let_through_in_order() -> None:
+    """Of twenty who dial through a hole, the first to come is the first to be connected."""
+    with Network() as network:
+        network.drop()
+        room = Room()
+        connected: list[int] = []
+
+        async def dial(number: int) -> None:
+            await memory.connect(room.name, Arrivals)
+            connected.append(number)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(dial(number))
+            await asyncio.sleep(1)
+            network.heal()
+        assert connected == list(range(20))
+
+
+@virtual_time
 async def test_connecting_through_a_hole_can_be_given_up() -> None:
     """A timeout ends the waiting, and the server never hears of it."""
     with Network() as network:
