@@ -61,6 +61,7 @@ class OutgoingCall(msgspec.Struct, eq=False):
         future: Its answer, unless the answer is a stream.
         reader: Its answer as a stream.
         writer: The stream that it sends.
+        expired: It was given up because its deadline passed.
     """
 
     id: int
@@ -72,6 +73,7 @@ class OutgoingCall(msgspec.Struct, eq=False):
     future: Any = None  # an asyncio.Future, which its users need not ask for
     reader: ItemReader | None = None
     writer: ItemWriter | None = None
+    expired: bool = False
 
     def __repr__(self) -> str:
         return f"<OutgoingCall {self.id} {self.method}>"
@@ -264,8 +266,13 @@ class OutgoingCalls:
             self._streams.forget(call_id)
 
     def end(self, call_id: int) -> None:
-        """Take the END of a stream that is an answer."""
-        self.alive.pop(call_id, None)
+        """Take the END of a stream that is an answer.
+
+        One that crossed with our CANCEL ends what its caller has only a part of.
+        """
+        call = self.alive.pop(call_id, None)
+        if call is not None and call.expired:
+            call.fail(self._late(call))
         self._streams.forget(call_id)
 
     def receipt(self, call_id: int) -> str:
@@ -273,8 +280,7 @@ class OutgoingCalls:
         call = self.alive.pop(call_id, None)
         if call is None:
             return ""
-        if call.future is not None and not call.future.done():
-            call.fail(self._late(call))
+        call.fail(self._late(call))  # or its caller has gone, and nobody hears of it
         self._streams.forget(call_id)
         return call.method
 
@@ -320,6 +326,7 @@ class OutgoingCalls:
         """The deadline passed: stop the peer, and let it say where the time went."""
         self.cancel(call, CancelReason.DEADLINE)
         call.deadline = None
+        call.expired = True
         due = self._loop.time() + REPORT_GRACE
         self._loop.call_at(due, self._give_up, call, due)
 

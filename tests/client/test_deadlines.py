@@ -342,3 +342,25 @@ async def test_call_without_a_deadline_still_has_the_servers() -> None:
     limits = Limits(max_timeout=2)
     async with pair(framerpc.Server(Work(), limits=limits), timeout=None) as client:
         await fails_in_time(client.call(Work.sleep, 30), 2)
+
+
+@pytest.mark.parametrize("last", [[14, 1], [12, 1, 1]], ids=["END", "RECEIPT"])
+@virtual_time
+async def test_stream_whose_end_crosses_its_deadline_is_not_complete(last: list[int]) -> None:
+    """Items that come after the CANCEL are dropped, so what ends the call is no end of them."""
+    async with ScriptedPeer() as peer:
+        url = await peer.listen("memory://late")
+        async with framerpc.connect(url) as client:
+            stream = client.with_options(timeout=1).stream("numbers/count")
+            item = asyncio.ensure_future(anext(stream))
+            await peer.accept()
+            await peer.expect([1, ...])
+            peer.preamble()
+            peer.welcome()
+            await peer.expect([8, 1, 1, ..., ..., ..., ...])
+            await peer.expect([11, 1, 1])
+            peer.send_frame([13, 1, b"\x00"])
+            peer.send_frame(last)
+            with pytest.raises(DeadlineExceeded):
+                await item
+            assert 1 <= now() <= 1 + LATEST
