@@ -9,12 +9,16 @@ import copy
 from typing import TYPE_CHECKING
 
 from framerpc.errors import CallError, DeadlineExceeded, FrameRPCError
+from framerpc.protocol.frames import EXECUTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from framerpc.call import CallContext
     from framerpc.connection.outgoing import OutgoingCall
+    from framerpc.errors import Executed
 
-__all__ = ["again", "explain"]
+__all__ = ["again", "explain", "strongest"]
 
 
 def again(error: FrameRPCError, method: str = "") -> FrameRPCError:
@@ -24,6 +28,11 @@ def again(error: FrameRPCError, method: str = "") -> FrameRPCError:
     if method and isinstance(fresh, CallError):
         fresh.method = method
     return fresh
+
+
+def strongest(claims: Iterable[Executed]) -> Executed:
+    """Return what the attempts of one call claim together: it happened if it did in one of them."""
+    return max(claims, key=EXECUTED.index, default="no")
 
 
 def explain(error: DeadlineExceeded, context: CallContext, call: OutgoingCall) -> None:

@@ -13,6 +13,9 @@ import copy
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from framerpc.client.endings import strongest
+from framerpc.errors import FrameRPCError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
@@ -59,10 +62,11 @@ class Hedging:
         policy: HedgePolicy = context.hedge
         delay = policy.delay if policy.delay is not None else self._usual(context.method)
         began = context.now()
-        if delay is None or self._hedged + 1 > policy.share * calls + 1:
+        most = policy.share * calls + 1
+        if delay is None or self._hedged + 1 > most:
             answer = await attempt(context)
         else:
-            answer = await self._race(context, attempt, delay)
+            answer = await self._race(context, attempt, delay, most)
         known = self._latencies.setdefault(context.method, deque(maxlen=_REMEMBERED))
         known.append(context.now() - began)
         return answer
@@ -72,29 +76,29 @@ class Hedging:
         context: CallContext,
         attempt: Callable[[CallContext], Coroutine[Any, Any, Body]],
         delay: float,
+        most: float,
     ) -> Body:
-        running: set[asyncio.Future[Body]] = {asyncio.ensure_future(attempt(context))}
+        attempts: list[asyncio.Future[Body]] = [asyncio.ensure_future(attempt(context))]
         pause: float | None = delay
         try:
-            while True:
-                done, running = await asyncio.wait(
+            while running := [one for one in attempts if not one.done()]:
+                done, _ = await asyncio.wait(
                     running, timeout=pause, return_when=asyncio.FIRST_COMPLETED
                 )
-                for one in done:
-                    # A failure counts only if nothing else is under way.
-                    if one.exception() is None or not running:
-                        return one.result()
-                if not done and pause is not None:
+                ended = [one for one in attempts if one.done()]
+                answers = [one for one in ended if one.exception() is None]  # all are asked
+                if answers:
+                    return answers[0].result()
+                # Asked again: other calls have waited meanwhile, too.
+                if not done and pause is not None and self._hedged + 1 <= most:
                     self._hedged += 1
                     second = copy.copy(context)
                     second.attempt += 1
-                    running.add(asyncio.ensure_future(attempt(second)))
+                    attempts.append(asyncio.ensure_future(attempt(second)))
                 pause = None
+            raise _together([one.exception() for one in attempts])
         finally:
-            for loser in running:
-                loser.cancel()
-            if running:
-                await asyncio.wait(running)
+            await _abandon(attempts)
 
     def _usual(self, method: str) -> float | None:
         """Return the time within which 95 of 100 recent calls of a method were answered."""
@@ -102,3 +106,29 @@ class Hedging:
         if known is None or len(known) < _ENOUGH:
             return None
         return sorted(known)[int(_SLOWEST * (len(known) - 1))]
+
+
+async def _abandon(attempts: list[asyncio.Future[Body]]) -> None:
+    """Cancel what is not needed any more, and wait until it has ended, however it does."""
+    losers = [one for one in attempts if not one.done()]
+    for loser in losers:
+        loser.add_done_callback(_ignore)
+        loser.cancel()
+    if losers:
+        await asyncio.wait(losers)
+
+
+def _ignore(loser: asyncio.Future[Body]) -> None:
+    if not loser.cancelled():
+        loser.exception()  # it may have failed at the very moment when it had lost
+
+
+def _together(failures: list[BaseException | None]) -> BaseException:
+    """Return the last failure, which claims what all of them do."""
+    last = failures[-1]
+    assert last is not None
+    if isinstance(last, FrameRPCError):
+        last.executed = strongest(
+            one.executed for one in failures if isinstance(one, FrameRPCError)
+        )
+    return last

@@ -18,6 +18,7 @@ import tenacity
 from tenacity.wait import wait_base
 
 from framerpc.client.budget import RetryBudget
+from framerpc.client.endings import strongest
 from framerpc.errors import ConnectionFailed, FrameRPCError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from framerpc.call import CallContext
     from framerpc.config import RetryPolicy
+    from framerpc.errors import Executed
 
 __all__ = ["DEFAULT_RECONNECT", "Pauses", "Retries", "RetryDetails", "Wait", "until_connected"]
 
@@ -175,9 +177,11 @@ class Retries:
                 that one server asks for is not about another.
 
         Raises:
-            FrameRPCError: What the last attempt raised, with the number of attempts in it.
+            FrameRPCError: What the last attempt raised, with the number of attempts in it, and
+                `executed` for all of them together.
         """
         pending: FrameRPCError | None = first
+        claims: list[Executed] = []
 
         async def run() -> _T:
             nonlocal pending
@@ -208,7 +212,10 @@ class Retries:
 
         def tell(state: RetryCallState) -> None:
             error = _failure_of(state)
-            if self._hook is not None and error is not None:
+            if error is None:
+                return
+            claims.append(error.executed)
+            if self._hook is not None:
                 pause = state.upcoming_sleep
                 self._hook(RetryDetails(context.method, context.attempt, error, pause))
 
@@ -219,6 +226,7 @@ class Retries:
             return await controller(run)
         except FrameRPCError as error:
             error.attempts = context.attempt
+            error.executed = strongest([*claims, error.executed])
             raise
 
     def _is_worth(self, context: CallContext, error: FrameRPCError, state: RetryCallState) -> bool:

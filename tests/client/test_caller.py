@@ -291,3 +291,18 @@ async def test_interceptors_stand_outside_of_all_attempts() -> None:
         ) as client:
             assert await client.stub(Shop).price("tea") == 3
     assert seen == {"Shop/price": 1}
+
+
+@virtual_time
+async def test_error_speaks_for_all_attempts() -> None:
+    """The second attempt finds no server, and does not unsay that the first one was executed."""
+    shop = Shop(failures=1)
+    policy = RetryPolicy(wait=WAIT)
+    async with framerpc.connect("memory://shop", retry=policy, timeout=5) as client:
+        async with framerpc.Server(shop).listen("memory://shop", grace=0):
+            call = asyncio.create_task(client.stub(Shop).price("tea"))
+            await asyncio.wait_for(shop.inside.wait(), 1)
+            await asyncio.sleep(0.1)
+        with pytest.raises(framerpc.DeadlineExceeded) as caught:
+            await call
+    assert (caught.value.executed, caught.value.attempts) == ("yes", 2)
