@@ -17,6 +17,8 @@ PIP := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 JOBS ?= 2
 # How long `make fuzz` and `make soak` go on.
 SECONDS ?= 60
+# How many worlds `make simulate` tries.
+SEEDS ?= 20000
 # More options for pytest: make pytest ARGS='-k deadline'
 ARGS ?=
 
@@ -31,7 +33,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
 
-.PHONY: help test check lint types spelling pytest pytest-loop coverage demo chat bench fuzz soak format clean
+.PHONY: help test check lint types spelling pytest pytest-loop coverage demo chat bench fuzz soak simulate format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +55,9 @@ fuzz: $(VENV)/.tests ## Feed the protocol with broken bytes for SECONDS (60)
 
 soak: $(VENV)/.tests ## Repeat calls and faults for SECONDS (60) and look for leaks
 	@$(RUN) -m tests.soak --seconds $(SECONDS)
+
+simulate: $(VENV)/.tests ## Try SEEDS (20000) simulated worlds with faults against the promises
+	@$(RUN) -m tests.simulation --seeds $(SEEDS)
 
 check: lint types spelling ## Check style, types and spelling only
 
