@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from framerpc.errors import ConnectionLost, Unavailable
+from framerpc.client.endings import strongest
+from framerpc.errors import ConnectionLost, FrameRPCError, Unavailable
 
 if TYPE_CHECKING:
     from framerpc.call import Buffer
+    from framerpc.errors import Executed
 
 __all__ = ["Resuming"]
 
@@ -28,7 +30,7 @@ class Resuming(AsyncIterator["Buffer"]):
         most: How often in a row it is called again without an item having come.
     """
 
-    __slots__ = ("_failures", "_items", "_most", "_open", "_taken")
+    __slots__ = ("_claim", "_failures", "_items", "_most", "_open", "_taken")
 
     def __init__(self, open: Callable[[int], Awaitable[AsyncIterator[Buffer]]], most: int) -> None:  # noqa: A002 - what it does
         self._open = open
@@ -36,24 +38,27 @@ class Resuming(AsyncIterator["Buffer"]):
         self._items: AsyncIterator[Buffer] | None = None
         self._taken = 0
         self._failures = 0
+        self._claim: Executed = "no"  # of all calls so far
 
     async def __anext__(self) -> Buffer:
         """Return the next item. Cancelling it loses none.
 
         Raises:
             ConnectionLost: Too many connections in a row were lost before an item came.
-            CallError: The call ended badly for another reason.
+            CallError: The call ended badly for another reason; `executed` is about all calls.
         """
         while True:
             try:
                 if self._items is None:
                     self._items = await self._open(self._taken)
                 item = await anext(self._items)
-            except (ConnectionLost, Unavailable) as error:
-                self._items = None
+            except FrameRPCError as error:
                 # What a handler raised is its answer, and no loss.
-                if error.executed == "yes" or self._failures >= self._most:
+                lost = isinstance(error, (ConnectionLost, Unavailable)) and error.executed != "yes"
+                self._claim = error.executed = strongest((self._claim, error.executed))
+                if not lost or self._failures >= self._most:
                     raise
+                self._items = None
                 self._failures += 1
             else:
                 self._failures = 0

@@ -197,3 +197,17 @@ async def test_wrong_arguments_are_refused_as_ever() -> None:
         with pytest.raises(framerpc.InvalidArgument, match="skip"):
             await anext(client.stub(Rows).read(3, skip=wrong))
         assert rows.began == []
+
+
+@virtual_time
+async def test_error_speaks_for_all_connections() -> None:
+    """When no connection comes any more, the work of the one that was lost is not denied."""
+    rows = Rows()
+    with Network() as network:
+        async with serving(rows), framerpc.connect(URL) as client:
+            stream = client.with_options(timeout=5).stub(Rows).read(10, 1.0)
+            assert await anext(stream) == 0
+            network.link(URL).down()
+            with pytest.raises(DeadlineExceeded) as caught:
+                await anext(stream)
+            assert caught.value.executed == "maybe"
