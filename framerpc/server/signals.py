@@ -36,6 +36,8 @@ async def until_signalled(
         if closing:
             _logger.warning("= second signal: calls in flight are cut")
             closing[0].cancel()
+            # It may not even have begun, if both came while the loop was blocked.
+            closing.append(loop.create_task(server.close(0)))
         else:
             closing.append(loop.create_task(server.close(grace)))
 

@@ -427,6 +427,17 @@ async def test_second_signal_cancels_what_still_runs() -> None:
     assert await asyncio.to_thread(serving.end) == (0, "stopped\n", "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX signals")
+async def test_two_signals_at_once_end_the_server() -> None:
+    """A loop that was blocked hears both in one turn, before it has begun to stop."""
+
+    def twice(_: framerpc.Server) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+    await asyncio.wait_for(framerpc.Server(Work()).serve("memory://work", ready=twice), 5)
+
+
 async def test_listening_touches_no_signal_handlers() -> None:
     """Only `serve` and `run` handle signals."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
