@@ -22,6 +22,7 @@ from framerpc.client.channel import Channel
 from framerpc.client.endings import again
 from framerpc.client.state import CONNECTED, State
 from framerpc.connection.addresses import parse_address
+from framerpc.connection.turns import Turns, any_turn
 from framerpc.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Pool:
         self._channels: dict[str, Channel] = {}
         self._endpoints: dict[Channel, Endpoint] = {}
         self._retired: set[asyncio.Task[None]] = set()
-        self._changed: asyncio.Future[None] = loop.create_future()
+        self._changes = Turns(loop)
         self._following: asyncio.Task[None] | None = None
         self._resolver = resolver
         self._problem: FrameRPCError | None = None  # of the resolver
@@ -195,8 +196,7 @@ class Pool:
                 self._options.on_state(state)
 
     def _notify(self) -> None:
-        changed, self._changed = self._changed, self._loop.create_future()
-        changed.set_result(None)
+        self._changes.all()
 
     # -------------------------------------------------------------------- placing
 
@@ -280,13 +280,10 @@ class Pool:
 
     async def _turn(self) -> None:
         """Wait until `_place_now` may have changed its mind."""
-        for channel in self._channels.values():
-            connection = channel.connection
-            # Ready, and yet not taken: it is full.
-            if channel.state is State.READY and connection is not None and connection.ready:
-                await connection.admission()
-                return
-        await asyncio.shield(self._changed)
+        connections = [channel.connection for channel in self._channels.values()]
+        # Ready, and yet not taken: they are full. Whichever has room first will do.
+        full = [each.turns for each in connections if each is not None and each.ready]
+        await any_turn([*full, self._changes])
 
     def ended(self, choice: Choice, error: BaseException | None) -> None:
         """Note how an attempt ended, for the balancer."""
@@ -303,7 +300,7 @@ class Pool:
         while not self._is_ready(all_of_them):
             if self.final is not None:
                 raise again(self.final)
-            await asyncio.shield(self._changed)
+            await self._changes.wait()
 
     def _is_ready(self, all_of_them: bool) -> bool:  # noqa: FBT001 - as `ready` was told
         if not all_of_them:

@@ -90,6 +90,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
     Attributes:
         calls: The calls that we made.
         streams: The stream ends of calls in both directions.
+        turns: Where those wait whom `may_call` refuses.
         outbox: Where frames leave.
         owner: Whatever the acceptor keeps for this connection.
         load: What the peer said of itself in its last PONG.
@@ -112,7 +113,6 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         "_small_scratch",
         "_target",
         "_transport",
-        "_turns",
         "_witness",
         "_writes",
         "calls",
@@ -121,6 +121,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         "outbox",
         "owner",
         "streams",
+        "turns",
         "wire",
     )
 
@@ -151,7 +152,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         self._scratch, self._small_scratch = scratch.large, scratch.small
         self._target: memoryview | None = None
         self._backlog: deque[Event] | None = None
-        self._turns = Turns(loop)
+        self.turns = Turns(loop)
         self._witness = Witness(self.outbox)
         self._keepalive = KeepaliveTimer(
             loop,
@@ -237,7 +238,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         self.outbox.shut()
         self.calls.lost(error)
         self.streams.close(error)
-        self._turns.all()
+        self.turns.all()
         if not self.closed.done():
             self.closed.set_result(None)
         self._acceptor.lost(self, error)
@@ -253,7 +254,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         """Go on."""
         self.outbox.resume()
         self.streams.writable()
-        self._turns.all()
+        self.turns.all()
         if self._transport is not None and self._backlog is None:
             self._transport.resume_reading()
 
@@ -323,7 +324,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         assert reply is not None
         self._watch(reply)
         _logger.debug("= %s: ready, %s", self.endpoint, reply.agent)
-        self._turns.all()
+        self.turns.all()
         self._acceptor.welcomed(self, reply)
 
     def _on_close(self, close: Close) -> None:
@@ -337,7 +338,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
 
     def _on_goaway(self, goaway: Goaway) -> None:
         _logger.debug("= %s: the peer asks for no new calls: %s", self.endpoint, goaway.reason)
-        self._turns.all()
+        self.turns.all()
         self._acceptor.goaway(self, goaway)
 
     def _on_violation(self, violation: Violation) -> None:
@@ -394,12 +395,12 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         Returns at once if the connection takes no calls any more.
         """
         if self.wire.state not in _OVER:
-            await self._turns.wait()
+            await self.turns.wait()
 
     async def idle(self) -> None:
         """Wait until no call of ours is in flight; at once if the connection is gone."""
         while self.calls.alive:
-            await self._turns.wait()
+            await self.turns.wait()
 
     # ------------------------------------------------------------------ ending
 
@@ -460,7 +461,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
     def _room(self) -> None:
         """A long body has left: others that wait may be next."""
         self.streams.writable()
-        self._turns.all()
+        self.turns.all()
 
     def _overflow(self) -> None:
         limit = self._limits.max_outbox

@@ -40,7 +40,7 @@ class Routing:
     calls: OutgoingCalls
     streams: StreamEnds
     _acceptor: Any  # an Acceptor; it is handed the whole Connection
-    _turns: Turns
+    turns: Turns
 
     def _on_request(self, request: Request) -> None:
         self._acceptor.request(self, request)
@@ -53,21 +53,21 @@ class Routing:
 
     def _on_response(self, response: Response) -> None:
         self.calls.succeed(response.id, response.body)
-        if self._turns.waiting:
-            self._turns.next()
+        if self.turns.waiting:
+            self.turns.next()
 
     def _on_error(self, error: Error) -> None:
         call = self.calls.alive.get(error.id)
         if call is not None:
             self.calls.fail(error.id, self._acceptor.translate(error, call.method))
-            self._turns.next()
+            self.turns.next()
         else:  # the caller's upload failed; the call goes on without it
             self.streams.finish(error.id, self._acceptor.translate(error, ""))
 
     def _on_receipt(self, receipt: Receipt) -> None:
         outcome = Outcome(receipt.outcome)
         method = self.calls.receipt(receipt.id)
-        self._turns.next()
+        self.turns.next()
         self._acceptor.receipt(method, outcome)
 
     def _on_item(self, item: Item) -> None:
@@ -76,7 +76,7 @@ class Routing:
     def _on_end(self, end: End) -> None:
         if end.id in self.calls.alive:
             self.calls.end(end.id)
-            self._turns.next()
+            self.turns.next()
         else:
             self.streams.finish(end.id)
 

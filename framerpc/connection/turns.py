@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from typing import TYPE_CHECKING
 
-__all__ = ["Turns"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Turns", "any_turn"]
 
 
 class Turns:
@@ -53,3 +57,25 @@ class Turns:
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+async def any_turn(several: Sequence[Turns]) -> None:
+    """Wait for a turn at the first of several places that has one.
+
+    Cancelling it hands the turn to the next, if it had come: at each place, since a call that
+    wakes for nothing only waits again.
+    """
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    for turns in several:
+        turns.waiting.append(waiter)
+    try:
+        await waiter
+    except asyncio.CancelledError:
+        if not waiter.cancelled():
+            for turns in several:
+                turns.next()
+        raise
+    finally:
+        for turns in several:
+            with contextlib.suppress(ValueError):  # it came there
+                turns.waiting.remove(waiter)

@@ -360,3 +360,36 @@ async def test_pause_that_one_server_asks_for_is_not_about_another() -> None:
                 began = loop.time()
                 await client.stub(Node).who()
                 assert loop.time() - began == pytest.approx(pause, abs=0.1)
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "random", "least_loaded"])
+@virtual_time
+async def test_waiting_calls_take_whichever_place_is_free_first(balance: str) -> None:
+    """Of two servers that take one call at a time, neither is idle while a call waits."""
+    async with AsyncExitStack() as stack:
+        for name in ("a", "b"):
+            server = framerpc.Server(Node(name, pause=1.0), limits=framerpc.Limits(max_calls=1))
+            await stack.enter_async_context(server.listen(f"memory://{name}", grace=0))
+        client = framerpc.connect("memory://a", "memory://b", balance=balance, timeout=60)
+        await stack.enter_async_context(client)
+        await client.ready(all=True)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        answers = await asyncio.gather(*(client.stub(Node).once_only() for _ in range(10)))
+        assert Counter(answers) == {"a": 5, "b": 5}
+        assert loop.time() - started == 5
+
+
+@virtual_time
+async def test_waiting_calls_take_a_server_that_comes_back() -> None:
+    """A call that waits for a full server goes to another one as soon as that is there."""
+    only_one = framerpc.Limits(max_calls=1)
+    async with framerpc.Server(Node("a", 9.0), limits=only_one).listen("memory://a", grace=0):
+        async with framerpc.connect(*URLS[:2], reconnect=SOON) as client:
+            await client.ready()
+            first = asyncio.create_task(client.stub(Node).once_only())
+            second = asyncio.create_task(client.stub(Node).once_only())
+            await asyncio.sleep(1)
+            async with framerpc.Server(Node("b")).listen("memory://b", grace=0):
+                assert await asyncio.wait_for(second, 1) == "b"
+            assert await first == "a"
