@@ -75,6 +75,7 @@ async def _framerpc_client(where: str, in_flight: str, seconds: str) -> float:
 _SERVERS = {"yardstick": _echo_server, "framerpc": _framerpc_server}
 _CLIENTS = {"yardstick": _echo_client, "framerpc": _framerpc_client}
 
+
 def _take_core(role: str) -> None:
     """Run the server on the first core that we may use, and the client on the last.
 

@@ -273,7 +273,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
             return
         self.outbox.cork()
         if len(events) <= _EVENTS_PER_TURN:
-            accept, calls, turns = self._acceptor.request, self.calls, self._turns
+            accept, calls, turns = self._acceptor.request, self.calls, self.turns
             for event in events:
                 kind = event.__class__
                 if self._ended:

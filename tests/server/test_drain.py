@@ -302,7 +302,7 @@ async def test_clients_of_a_stopping_server_are_told_to_spread() -> None:
             def leave(self, _code: CloseCode, _reason: str, _grace: float, spread: float) -> None:
                 told.append(spread)  # noqa: B023 - used in this round only
 
-        server.peers.welcome = {Client() for _ in range(clients)}  # type: ignore[misc]
+        server.peers.welcome = dict.fromkeys([Client() for _ in range(clients)])  # type: ignore[misc]
         drain = asyncio.create_task(Peers.drain(server.peers, 1.0))
         await asyncio.sleep(0)
         server.peers.welcome.clear()

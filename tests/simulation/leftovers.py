@@ -15,7 +15,8 @@ from framerpc.connection.connection import Connection
 from framerpc.connection.memory_transport import MemoryTransport
 from framerpc.connection.outgoing import OutgoingCall
 from framerpc.connection.streams import ItemReader, ItemWriter
-from framerpc.server.peer import IncomingCall, Peer
+from framerpc.server.incoming import IncomingCall
+from framerpc.server.peer import Peer
 from framerpc.server.server import Server
 
 if TYPE_CHECKING:
