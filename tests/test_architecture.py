@@ -50,7 +50,8 @@ UPPER: Final[dict[str, set[str]]] = {
     "gateway": BELOW | {"server", "framerpc"},
     "adapters": BELOW | {"client", "server", "framerpc"},
     "testing": BELOW | {"client", "server", "sync", "adapters.uvloop", "framerpc"},
-    "cli": BELOW | {"client", "server", "sync", "adapters.uvloop", "framerpc"},
+    # `gateway` for serve --http.
+    "cli": BELOW | {"client", "server", "sync", "gateway", "adapters.uvloop", "framerpc"},
 }
 MATRIX: Final = LOWER | UPPER
 
@@ -65,6 +66,8 @@ PRIVATE: Final[dict[str, set[str]]] = {
     "cli": {
         "framerpc.adapters.uvloop.run",  # a command owns its loop
         "framerpc.client.retry.DEFAULT_RECONNECT",  # a command gives up at first, not for good
+        "framerpc.connection.addresses.parse_address",  # --http takes a host and a port
+        "framerpc.gateway.App",  # the public name of the gateway, which is no front-door name
     },
 }
 
@@ -103,7 +106,9 @@ SINGLE_IMPORTER: Final[dict[str, tuple[str, ...]]] = {
     "msgpack": ("framerpc.codecs",),
     "pytest": ("framerpc.testing.plugin",),
     "tenacity": ("framerpc.client.retry",),
+    "uvicorn": ("framerpc.gateway.http",),
     "uvloop": ("framerpc.adapters.uvloop",),
+    "websockets": (),  # what uvicorn speaks WebSocket with
     # Contracts accept them without knowing them.
     "attrs": (),
     "pydantic": (),

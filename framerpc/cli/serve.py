@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.cli.common import load_certificate, read_token, seconds
+from framerpc.connection.addresses import parse_address
 from framerpc.errors import ConfigurationError, Unauthenticated
+from framerpc.gateway import App
 from framerpc.server.server import Server
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framerpc.cli.common import Commands
+    from framerpc.connection.listen import Entrance
     from framerpc.server.peers import Credentials
 
 __all__ = ["add_parser"]
@@ -51,6 +54,22 @@ def add_parser(commands: Commands) -> None:
         "spaces), otherwise tcp://127.0.0.1:7000",
     )
     parser.add_argument(
+        "--http",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="take WebSockets here, and answer /livez and /readyz; without --bind nothing else is "
+        "bound. :PORT is 127.0.0.1:PORT. Needs framerpc[gateway]",
+    )
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a page that may connect besides those of the same host, as https://example.org, "
+        "several times if need be; '*' for all",
+    )
+    parser.add_argument(
         "--print-urls", action="store_true", help="print one line per address once it listens"
     )
     parser.add_argument(
@@ -79,7 +98,10 @@ def _run(options: argparse.Namespace) -> int:
     token = read_token(options)
     if token is not None:
         server.require_token(_token_check(token))
-    urls = options.bind or os.environ.get("FRAMERPC_BIND", "").split() or [_DEFAULT_URL]
+    gateways = _gateways(server, options)
+    urls: list[str] = options.bind or os.environ.get("FRAMERPC_BIND", "").split()
+    if not urls and not gateways:
+        urls = [_DEFAULT_URL]
     tls = _tls(options)
     if tls is not None and not any(url.startswith("tls://") for url in urls):
         raise ConfigurationError("--tls-cert is for tls:// addresses, and none is to be bound")
@@ -91,8 +113,29 @@ def _run(options: argparse.Namespace) -> int:
         else:
             sys.stderr.write(f"framerpc: serving at {', '.join(server.urls)}\n")
 
-    server.run(*urls, tls=tls, grace=options.grace, ready=ready)
+    server.run(*urls, *gateways, tls=tls, grace=options.grace, ready=ready)
     return 0
+
+
+def _gateways(server: Server, options: argparse.Namespace) -> list[Entrance]:
+    """Return what serves at the addresses of --http."""
+    if not options.http:
+        if options.origin:
+            raise ConfigurationError("--origin goes with --http")
+        return []
+    try:
+        from framerpc.gateway.http import HttpServer  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"--http needs uvicorn and websockets ({exc}): pip install 'framerpc[gateway]'"
+        ) from exc
+    app = App(server, origins=options.origin, grace=options.grace)
+    places: list[Entrance] = []
+    for text in options.http:
+        place = f"127.0.0.1{text}" if text.startswith(":") else text
+        address = parse_address(f"tcp://{place}", options=())
+        places.append(HttpServer(app, address.host, address.port))
+    return places
 
 
 def _token_check(token: str) -> Callable[[Credentials], str]:

@@ -5,6 +5,7 @@ Spec: protocol.md, "Transports".
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import dataclasses
@@ -17,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from framerpc.connection.accepting import BACKLOG, Accepting
+from framerpc.connection.addresses import Address, parse_address
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from framerpc.connection.addresses import Address
     from framerpc.connection.connection import Connection
 
-__all__ = ["Listener", "listen"]
+__all__ = ["Entrance", "Listener", "bind", "listen", "parse_place"]
 
 
 def _nothing() -> None:
@@ -63,9 +64,30 @@ class Listener:
             await self._accepting.arrived(timeout)
 
 
+class Entrance(abc.ABC):
+    """Where clients come in that is no address: a gateway inside a web server, say."""
+
+    @abc.abstractmethod
+    async def open(self) -> Listener:
+        """Let clients in.
+
+        Raises:
+            OSError: The system refuses.
+        """
+
+
+def parse_place(place: str | Entrance) -> Address | Entrance:
+    """Return where to listen: the address that a text stands for, or the entrance that it is.
+
+    Raises:
+        ConfigurationError: It is neither, or an address that can only be dialled.
+    """
+    return place if isinstance(place, Entrance) else parse_address(place, options=())
+
+
 async def listen(
-    address: Address,
-    factory: Callable[[], Connection],
+    address: Address | Entrance,
+    factory_for: Callable[[str], Callable[[], Connection]],
     *,
     tls: ssl.SSLContext | None,
     timeout: float = 10.0,
@@ -75,7 +97,7 @@ async def listen(
 
     Args:
         address: Where.
-        factory: Makes the connection objects.
+        factory_for: Returns what makes the connection objects for a scheme.
         tls: The certificate for `tls://`.
         timeout: Seconds for a TLS handshake, of which the connection knows nothing yet.
         paused: Told when the system has no descriptor for a connection; it waits in the kernel.
@@ -84,7 +106,10 @@ async def listen(
         ConfigurationError: The address does not fit the options.
         OSError: The system refuses, for example because the address is in use.
     """
+    if isinstance(address, Entrance):
+        return await address.open()
     loop = asyncio.get_running_loop()
+    factory = factory_for(address.scheme)
     if address.scheme == "memory":
         from framerpc.connection import memory  # noqa: PLC0415 - mostly for tests
 
@@ -99,7 +124,7 @@ async def listen(
             f"{address} needs a certificate: pass tls=ssl.SSLContext with its chain loaded "
             "(on the command line: --tls-cert)"
         )
-    sock = await _bind(address)
+    sock = await bind(address)
     address = dataclasses.replace(address, port=sock.getsockname()[1])
     if address.scheme != "tls":
         return await _accept(sock, factory, address, paused=paused)
@@ -137,8 +162,12 @@ async def _accept(
     return Listener(address, close, accepting)
 
 
-async def _bind(address: Address) -> socket.socket:
-    """Bind the first address that the host name stands for."""
+async def bind(address: Address) -> socket.socket:
+    """Bind the first address that the host name of a TCP address stands for.
+
+    Raises:
+        OSError: The system refuses.
+    """
     loop = asyncio.get_running_loop()
     infos = await loop.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -74,6 +74,7 @@ class Wire:
         greeting: What the client greeted with (server only, once received).
         reply: What the server answered (client only, once received).
         unknown: Optional frames of a kind that we do not know, ignored.
+        farewell: The code of the CLOSE that we have sent, or None.
     """
 
     __slots__ = (
@@ -83,6 +84,7 @@ class Wire:
         "_preamble",
         "_said",
         "calls",
+        "farewell",
         "greeting",
         "longest",
         "peer",
@@ -100,6 +102,7 @@ class Wire:
         self.greeting: Greeting | None = None
         self.reply: Reply | None = None
         self.unknown = 0
+        self.farewell: CloseCode | None = None
         self.longest = min(limits.max_message, MINIMUM.message)
         self._limits = limits
         self._preamble = b""  # the peer's, as far as it has arrived
@@ -275,11 +278,12 @@ class Wire:
         if code is CloseCode.VERSION:
             details = {"versions": [VERSION]}
         frame = encode(Kind.CLOSE.value, code.value, reason[:_LONGEST_REASON], details)
-        if said is _Said.PREAMBLE:
-            return frame
         if said is _Said.NOTHING and self.role is Role.SERVER and speaks_framerpc(self._preamble):
-            return PREAMBLE + frame
-        return None
+            frame = PREAMBLE + frame
+        elif said is not _Said.PREAMBLE:
+            return None
+        self.farewell = code
+        return frame
 
     def goaway(self, reason: str, grace: float, spread: float = 0.0) -> bytes:
         """Return the frame that asks for no new calls, and stop counting on any.

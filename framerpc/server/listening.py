@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from types import TracebackType
 
+    from framerpc.connection.listen import Entrance
     from framerpc.server.server import Server
 
 __all__ = ["Listening"]
@@ -18,7 +19,11 @@ class Listening:
     """A server while it listens: an async context manager that yields the server."""
 
     def __init__(
-        self, server: Server, urls: tuple[str, ...], tls: ssl.SSLContext | None, grace: float
+        self,
+        server: Server,
+        urls: tuple[str | Entrance, ...],
+        tls: ssl.SSLContext | None,
+        grace: float,
     ) -> None:
         self._server = server
         self._urls = urls

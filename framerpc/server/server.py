@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.concurrency import check_concurrency
 from framerpc.config import Keepalive, Limits, Watchdog
-from framerpc.connection.addresses import parse_address
-from framerpc.connection.listen import Listener, listen
+from framerpc.connection.listen import Entrance, Listener, listen, parse_place
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.ageing import Ageing
@@ -225,6 +224,11 @@ class Server:
         return [str(listener.address) for listener in self._listeners]
 
     @property
+    def serving(self) -> bool:
+        """Whether clients should come: it listens and does not drain."""
+        return bool(self._listeners) and not self.draining
+
+    @property
     def url(self) -> str:
         """The first of `urls`.
 
@@ -238,7 +242,7 @@ class Server:
         return self.urls[0]
 
     def listen(
-        self, *urls: str, tls: ssl.SSLContext | None = None, grace: float = 10.0
+        self, *urls: str | Entrance, tls: ssl.SSLContext | None = None, grace: float = 10.0
     ) -> Listening:
         """Listen at these addresses while an `async with` block runs, then drain and close.
 
@@ -246,7 +250,7 @@ class Server:
 
         Args:
             urls: `tcp://host:port`, `tls://host:port`, `unix:///path`, `memory://name`; port 0
-                takes any free one, see `urls`.
+                takes any free one, see `urls`. A gateway (`framerpc.gateway`) is one as well.
             tls: The certificate for `tls://`, and whether clients must show one.
             grace: Seconds that calls in flight get when the block is left.
 
@@ -256,13 +260,13 @@ class Server:
         """
         return Listening(self, urls, tls, grace)
 
-    async def start(self, *urls: str, tls: ssl.SSLContext | None = None) -> None:
+    async def start(self, *urls: str | Entrance, tls: ssl.SSLContext | None = None) -> None:
         """Listen at these addresses until `close` is called; see `listen`."""
         if self._loop is not None:
             raise ConfigurationError("the server listens already; pass all addresses at once")
         if not urls:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
-        addresses = [parse_address(url, options=()) for url in urls]
+        addresses = [parse_place(url) for url in urls]
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._stopped = asyncio.Event()
@@ -273,8 +277,8 @@ class Server:
             await self.topics.open()
             await self._hooks.started()
             for address in addresses:
-                factory = self.peers.factory(address.scheme)
                 patience = self.limits.handshake_timeout
+                factory = self.peers.factory
                 listener = await listen(
                     address, factory, tls=tls, timeout=patience, paused=self._accept_paused
                 )
@@ -343,7 +347,7 @@ class Server:
 
     async def serve(
         self,
-        *urls: str,
+        *urls: str | Entrance,
         tls: ssl.SSLContext | None = None,
         grace: float = 10.0,
         ready: Callable[[Server], None] | None = None,
@@ -363,7 +367,7 @@ class Server:
 
     def run(
         self,
-        *urls: str,
+        *urls: str | Entrance,
         tls: ssl.SSLContext | None = None,
         grace: float = 10.0,
         ready: Callable[[Server], None] | None = None,
