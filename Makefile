@@ -33,12 +33,12 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
 
-.PHONY: help test check lint types spelling pytest pytest-loop coverage demo chat bench fuzz soak simulate format clean
+.PHONY: help test check lint types spelling pytest pytest-loop js coverage demo chat bench fuzz soak simulate format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: check pytest pytest-loop ## Check everything: style, types, spelling, tests on both loops
+test: check pytest pytest-loop js ## Check everything: style, types, spelling, tests on both loops, JavaScript
 	@echo "== all good"
 
 demo: $(VENV)/.runs ## Show framerpc at work, in half a minute
@@ -89,6 +89,15 @@ pytest-loop: $(VENV)/.tests
 		echo "== pytest on uvloop: SKIPPED, this platform has no uvloop"; \
 	fi
 
+js: $(VENV)/.tests ## Try the JavaScript client, where there is node (20 or newer)
+	@if npm --version >/dev/null 2>&1 && node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null; then \
+		echo "== node: the JavaScript client"; \
+		cd js && npm install --no-package-lock --no-audit --no-fund --silent && \
+		PYTHON="$(CURDIR)/$(RUN)" npm test --silent; \
+	else \
+		echo "== node: the JavaScript client: SKIPPED, there is no node 20 with npm"; \
+	fi
+
 coverage: $(VENV)/.tests ## Measure which branches the tests reach
 	@$(RUN) -m coverage erase
 	@$(RUN) -m coverage run -m pytest -q $(ARGS)
@@ -100,7 +109,7 @@ format: $(VENV)/.tests ## Format the code and mend what ruff can mend
 	@$(RUN) -m ruff format --quiet .
 
 clean: ## Remove the environment and all caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
+	@rm -rf $(VENV) js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is made anew when pyproject.toml changes, and only then. Running needs few
