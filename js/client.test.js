@@ -226,7 +226,7 @@ test("a silent server is pinged, then given up, then dialled again", async () =>
     assert.equal(server.frames.length, 1);
     await pass(1);
     assert.deepEqual(server.frames.at(-1), [5, 0, null]);
-    await pass(9999);
+    await pass(4999);
     assert.equal(server.closed, null);
     await pass(1);
     assert.deepEqual(server.frames.at(-1).slice(0, 2), [3, 8]);
@@ -286,5 +286,84 @@ test("frames about a notification's id are ignored", async () => {
   await note;
   assert.equal(server.frames.filter(([kind]) => kind === 17).length, 5);
   assert.equal(client.state, "ready");
+  client.close();
+});
+
+const item = (...fields) => packed(fields);
+const STARTED = (recovered, positions, exact = true) => item(1, recovered, "e", positions, true, exact);
+const MESSAGE = (topic, offset, epoch = "e") => item(0, topic, packed(offset), epoch, offset, 1);
+
+/** A subscription to "log" whose server plays by hand; the ids of its calls are 1, 3, 5, … */
+async function subscribed(options, ...items) {
+  const place = await connected();
+  const subscription = place.client.subscribe("log", options);
+  await soon();
+  place.server.say(...items.map((each) => frame(13, 1, each)));
+  return { ...place, subscription };
+}
+
+async function requestAfter(server, count) {
+  while (server.frames.filter(([kind]) => kind === 8).length <= count) await new Promise((resolve) => setTimeout(resolve, 1));
+  const [, id, , method, , , body] = server.frames.filter(([kind]) => kind === 8)[count];
+  return { id, method, args: unpack(body) };
+}
+
+test("a subscription goes on behind the last message that it has seen", async () => {
+  const { client, server, subscription } = await subscribed({ since: "start" }, STARTED(true, { log: "e:4" }), MESSAGE("log", 5));
+  assert.deepEqual(await subscription.started, { recovered: true, resumed: false });
+  assert.equal((await subscription.next()).value.value, 5);
+  const next = subscription.next();
+  server.say(frame(14, 1)); // the server drains
+  const again = await requestAfter(server, 1);
+  assert.deepEqual(again.args[1].since, { log: "e:5" });
+  assert.equal(again.args[1].mark, "e");
+  for (const each of [STARTED(true, { log: "e:5" }), MESSAGE("log", 5), MESSAGE("log", 6)]) server.say(frame(13, again.id, each));
+  assert.equal((await next).value.position, "e:6"); // 5 came twice, and is given once
+  client.close();
+});
+
+test("a hole is not passed over: the subscription goes back to before it", async () => {
+  for (const hole of [MESSAGE("log", 7), MESSAGE("log", 6, "other"), item(4, { log: "e:6" }), MESSAGE("new", 2)]) {
+    const { client, server, subscription } = await subscribed({}, STARTED(true, { log: "e:4" }), MESSAGE("log", 5), hole);
+    assert.equal((await subscription.next()).value.offset, 5);
+    subscription.next().catch(() => {});
+    const again = await requestAfter(server, 1);
+    assert.deepEqual(again.args[1].since, { log: "e:5" });
+    client.close();
+  }
+});
+
+test("what a gap tells of is no hole, and neither is what a topic leaves out", async () => {
+  const gaps = [];
+  const ongap = ({ dropped }) => gaps.push(dropped);
+  for (const items of [
+    [STARTED(true, { log: "e:4" }), item(2, { log: 1, "": 1 }), MESSAGE("log", 7), item(4, { log: "e:7" })],
+    [STARTED(true, { log: "e:4" }, false), MESSAGE("log", 7)],
+  ]) {
+    const { client, subscription } = await subscribed({ ongap }, ...items);
+    assert.equal((await subscription.next()).value.offset, 7);
+    client.close();
+  }
+  assert.deepEqual(gaps, [{ log: 1, "": 1 }]);
+});
+
+test("a server that cannot go back says so, and the application hears of it", async () => {
+  const heard = [];
+  const { client, server, subscription } = await subscribed({ onstarted: (news) => heard.push(news) }, STARTED(true, { log: "e:4" }));
+  await subscription.started;
+  subscription.next().catch(() => {});
+  server.say(frame(10, 1, 7, 1, "too slow", null));
+  const again = await requestAfter(server, 1);
+  server.say(frame(13, again.id, STARTED(false, { log: "f:9" })));
+  await soon();
+  assert.deepEqual(heard.at(-1), { recovered: false, resumed: true });
+  client.close();
+});
+
+test("a subscription that is refused ends with the reason", async () => {
+  const { client, server, subscription } = await subscribed({});
+  server.say(frame(10, 1, 6, 0, "not for you", null));
+  await assert.rejects(subscription.started, { name: "PermissionDenied" });
+  await assert.rejects(subscription.next(), { name: "PermissionDenied" });
   client.close();
 });

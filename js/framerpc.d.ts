@@ -15,7 +15,7 @@ export type CloseCode =
 export type Status =
   | "CANCELLED" | "INVALID_ARGUMENT" | "METHOD_NOT_FOUND" | "DEADLINE_EXCEEDED" | "UNAUTHENTICATED"
   | "PERMISSION_DENIED" | "RESOURCE_EXHAUSTED" | "UNAVAILABLE" | "INTERNAL" | "APPLICATION"
-  | "MESSAGE_TOO_LARGE" | "UNIMPLEMENTED" | "INVALID_RESULT";
+  | "MESSAGE_TOO_LARGE" | "UNIMPLEMENTED" | "INVALID_RESULT" | "FORGOTTEN";
 
 export class FrameRPCError extends Error {
   readonly executed: Executed;
@@ -62,6 +62,8 @@ export class DeclaredError extends CallError {
 export class MessageTooLarge extends CallError {}
 export class Unimplemented extends CallError {}
 export class InvalidResult extends CallError {}
+/** It is not known any more what became of a call that must happen once. */
+export class Forgotten extends CallError {}
 
 /** Positional arguments, or named ones. An async iterable among them is uploaded. */
 export type Arguments = readonly unknown[] | { readonly [name: string]: unknown };
@@ -138,9 +140,85 @@ export class Client {
   stream<T = any>(method: string, args?: Arguments, options?: StreamOptions): AsyncGenerator<T, void, undefined>;
   /** Call a method one way; resolves when it has been handed to the transport. */
   notify(method: string, args?: Arguments, options?: { metadata?: { readonly [key: string]: string } }): Promise<void>;
+  /** Publish to a topic; resolves once it is in the history and on its way to subscribers. */
+  publish(topic: string, value: unknown, options?: PublishOptions): Promise<Receipt>;
+  /** A page of a topic's history, the oldest first. */
+  history<T = any>(topic: string, options?: HistoryOptions): Promise<Page<T>>;
+  /** Subscribe to a topic or a pattern; survives connections. */
+  subscribe<T = any>(pattern: string, options?: SubscribeOptions): Subscription<Message<T>>;
+  /** Watch a state and its changes; survives connections. A new snapshot voids what was known. */
+  watch<S = any, C = any>(method: string, args?: Arguments, options?: WatchOptions): Subscription<Update<S, C>>;
+  /** Who is on a topic: name and since when, in milliseconds; `left` is null for one who came. */
+  presence(topic: string, options?: WatchOptions): Subscription<
+    Update<{ members: [name: string, sinceMs: number][]; total: number }, [name: string, sinceMs: number, left: string | null]>>;
   /** End it; calls in flight fail. Idempotent. */
   close(): void;
 }
+
+/** Where to begin: "start", the last so many, behind a position, or behind one for each topic. */
+export type Since = "start" | number | string | { readonly [topic: string]: string } | null;
+
+export interface PublishOptions extends CallOptions {
+  /** A second publish to the topic with this key is none. Makes it safe to send again. */
+  key?: string | null;
+  /** What the message is about, where only the latest counts. */
+  conflate?: string;
+}
+export interface Receipt {
+  subscribers: number;
+  epoch: string | null;
+  offset: number | null;
+  duplicate: boolean;
+}
+export interface HistoryOptions extends CallOptions {
+  since?: Since;
+  sinceMs?: number | null;
+  limit?: number | null;
+}
+export interface Page<T> {
+  recovered: boolean;
+  top: string | null;
+  messages: Message<T>[];
+  more: boolean;
+}
+export interface WatchOptions {
+  signal?: AbortSignal;
+  metadata?: { readonly [key: string]: string };
+  /** The server has confirmed. `recovered`: nothing was missed since `since`, or the connection before. */
+  onstarted?: (news: Started) => void;
+  /** So many messages were left out, by topic; those that are not named under "". */
+  ongap?: (gap: { dropped: { readonly [topic: string]: number } }) => void;
+}
+export interface SubscribeOptions extends WatchOptions {
+  since?: Since;
+  sinceMs?: number | null;
+  /** The queue group to share messages with. */
+  group?: string | null;
+  policy?: "disconnect" | "drop_oldest" | "drop_newest" | "latest" | null;
+  maxQueue?: number | null;
+}
+export interface Started {
+  recovered: boolean;
+  resumed: boolean;
+}
+export interface Subscription<T> extends AsyncIterableIterator<T, void, undefined> {
+  /** Resolves once the server has confirmed for the first time. */
+  readonly started: Promise<Started>;
+  close(): void;
+}
+export class Message<T = any> {
+  readonly topic: string;
+  /** The value that was published; throws if it is malformed. */
+  readonly value: T;
+  readonly data: Uint8Array;
+  readonly epoch: string | null;
+  readonly offset: number | null;
+  /** "epoch:offset", to begin behind it; null in a topic without history. */
+  readonly position: string | null;
+  /** When the server took it, by its clock. */
+  readonly stampMs: number | null;
+}
+export type Update<S, C> = { snapshot: S } | { change: C; position: string | null };
 
 /** Connect to a server; calls wait until there is a connection. */
 export function connect(url: string, options?: ClientOptions): Client;

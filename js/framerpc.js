@@ -21,18 +21,19 @@ const WANTS_STREAM = 1, SENDS_STREAM = 2;
 const MAX_ID = 2 ** 31 - 1, MAX_CREDIT = 2 ** 31 - 1, MAX_UINT = Number.MAX_SAFE_INTEGER;
 const ITEM_COST = 64; // what an item costs besides its body
 const PART_SIZE = 65_536; // longer bodies travel in parts
+const MAX_MAP = 65_536; // bytes of the map of a frame
 const MAX_DEPTH = 128; // of nested values; 64 is what everyone accepts
 const MAX_GREETING = 16_384;
 const MAX_WEBSOCKET_MESSAGE = 131_072;
 const HIGH_WATER = 262_144; // bytes in the transport above which no further part is sent
 const MAX_REFUSED = 64; // bodies refused and still arriving
 
-const CLOSE_CODES = [
+export const CLOSE_CODES = [
   "NORMAL", "PROTOCOL_ERROR", "VERSION", "UNAUTHENTICATED", "BUSY", "HANDSHAKE_TIMEOUT",
   "FRAME_TOO_LARGE", "SLOW", "SILENT", "FLOOD", "SHUTDOWN", "INTERNAL",
 ];
 /** After these, the same greeting would be refused again. */
-const FINAL_CLOSES = new Set(["PROTOCOL_ERROR", "VERSION", "UNAUTHENTICATED", "FRAME_TOO_LARGE"]);
+export const FINAL_CLOSES = new Set(["PROTOCOL_ERROR", "VERSION", "UNAUTHENTICATED", "FRAME_TOO_LARGE"]);
 const EXECUTED = ["no", "maybe", "yes"];
 
 // ------------------------------------------------------------------------------------ errors
@@ -69,9 +70,11 @@ export class DeclaredError extends CallError {}
 export class MessageTooLarge extends CallError {}
 export class Unimplemented extends CallError {}
 export class InvalidResult extends CallError {}
+/** It is not known any more what became of a call that must happen once. */
+export class Forgotten extends CallError {}
 
 /** Status: its name, its class, the values of `executed` it may carry, whether to try again. */
-const STATUSES = {
+export const STATUSES = {
   1: ["CANCELLED", Cancelled, ["maybe", "no"], false],
   2: ["INVALID_ARGUMENT", InvalidArgument, ["no", "yes"], false],
   3: ["METHOD_NOT_FOUND", MethodNotFound, ["no"], false],
@@ -85,6 +88,7 @@ const STATUSES = {
   11: ["MESSAGE_TOO_LARGE", MessageTooLarge, ["no", "yes"], false],
   12: ["UNIMPLEMENTED", Unimplemented, ["no"], false],
   13: ["INVALID_RESULT", InvalidResult, ["yes"], false],
+  14: ["FORGOTTEN", Forgotten, ["maybe"], true],
 };
 
 function errorOf(method, status, executed, detail, details) {
@@ -131,11 +135,12 @@ class Reader {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = 0;
+    this.end = bytes.length; // less inside the map of a frame
   }
 
   #take(count) {
     const start = this.position;
-    if (count > this.bytes.length - start) throw new Malformed("the value is cut short");
+    if (count > this.end - start) throw new Malformed("the value is cut short, or a map too long");
     this.position = start + count;
     return start;
   }
@@ -163,6 +168,7 @@ class Reader {
   /** One value; floats as `Float` if `exact`, extensions as `Ext`, integers beyond 2^53 as BigInt. */
   value(exact, depth = 0) {
     if (depth > MAX_DEPTH) throw new Malformed("nested too deep");
+    if (depth === 1) this.head = this.position;
     const head = this.view.getUint8(this.#take(1));
     if (head < 0x80) return head;
     if (head >= 0xe0) return head - 256;
@@ -201,6 +207,16 @@ class Reader {
 
   /** An object if all keys are texts, a Map if not. */
   #map(count, exact, depth) {
+    if (exact && depth === 1) {
+      // Small values cost far more than their bytes: the limit holds while they are read.
+      this.end = Math.min(this.bytes.length, this.head + MAX_MAP);
+    }
+    const found = this.#pairs(count, exact, depth);
+    if (exact && depth === 1) this.end = this.bytes.length;
+    return found;
+  }
+
+  #pairs(count, exact, depth) {
     if (2 * count > this.bytes.length - this.position) throw new Malformed("a map is cut short");
     const pairs = [];
     let texts = true;
@@ -434,6 +450,7 @@ const text = (most) => (value) => str(value) && [...value].length <= most;
 const OPTIONS = {
   version: Number.isInteger, agent: text(255), ping_ms: between(1, MAX_UINT), instance: text(64),
   peer: text(255), limits: map,
+  lag_ms: uint, session: (value) => value === null || (bin(value) && between(1, 64)(value.length)),
   features: (value) => Array.isArray(value) && value.length <= 64 && value.every(str),
 };
 
@@ -706,6 +723,7 @@ function append(body, chunk) {
 
 const now = () => performance.now() / 1000; // seconds; never goes back
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+const MOST_LAG = 30_000; // ms that a server may claim to be blocked
 const MAX_DELAY = 2 ** 31 - 1; // of setTimeout; beyond it it fires at once
 
 /** One transport, from the greeting to the end. `owner` hears of the states. */
@@ -811,12 +829,15 @@ class Connection {
   #watch() {
     clearTimeout(this.#timer);
     const { intervalMs, timeoutMs } = this.#options.keepalive;
-    const interval = Math.max(1000, Math.min(intervalMs, this.wire.welcome.ping_ms ?? 20_000));
+    const { ping_ms: theirs = 20_000, lag_ms: lag = 0 } = this.wire.welcome;
+    const interval = Math.max(1000, Math.min(intervalMs, theirs));
+    // A server that may be blocked for a while is given that while, within reason.
+    const patience = Math.min(timeoutMs, interval) + Math.min(lag, MOST_LAG);
     const look = () => {
       const silent = (now() - this.#heard) * 1000;
       this.#pings = 0;
       if (silent < interval) this.#pinged = false;
-      if (this.#pinged && silent >= interval + timeoutMs) {
+      if (this.#pinged && silent >= interval + patience) {
         this.close("SILENT", `no byte from the server for ${Math.round(silent)} ms`);
         return;
       }
@@ -824,7 +845,7 @@ class Connection {
         this.#pinged = true;
         this.send(pack(PING, 0, null));
       }
-      const wait = this.#pinged ? interval + timeoutMs - silent : interval - silent;
+      const wait = this.#pinged ? interval + patience - silent : interval - silent;
       this.#timer = setTimeout(look, Math.max(wait, 10));
       this.#timer.unref?.();
     };
@@ -915,9 +936,10 @@ class Exchange {
     if (attempt > 1) headers.attempt = attempt;
     const head = [this.flags, this.method, left === null ? null : Math.min(left, MAX_UINT), Object.keys(headers).length ? headers : null];
     const size = encoder.encode(head).length + 32;
-    if (this.args.length > wire.peer.message || size > wire.peer.frame) {
+    const most = Math.min(wire.peer.frame, MAX_MAP); // of the headers, and all that is not the body
+    if (this.args.length > wire.peer.message || size > most) {
       const long = this.args.length > wire.peer.message;
-      this.failed(tooLarge(this.method, long ? this.args.length : size, long ? wire.peer.message : wire.peer.frame));
+      this.failed(tooLarge(this.method, long ? this.args.length : size, long ? wire.peer.message : most));
       return;
     }
     this.#connection = connection;
@@ -1155,6 +1177,13 @@ export class Client {
     this.#timer = setTimeout(() => this.#dial(), this.options.random() * most);
   }
 
+  /** The pause after so many failures in a row. */
+  pause(failures) {
+    const { firstMs, mostMs } = this.options.backoff;
+    const most = Math.min(mostMs, firstMs * 2 ** Math.min(failures, 30));
+    return new Promise((resolve) => setTimeout(resolve, this.options.random() * most));
+  }
+
   #become(state, reason = "") {
     if (this.state === state) return;
     this.state = state;
@@ -1353,7 +1382,255 @@ export class Client {
     this.#admit(notification);
     await notification.result;
   }
+
+  // ------------------------------------------------------------------------------------ topics
+
+  /**
+   * Publish a value to a topic. Resolves to `{subscribers, epoch, offset, duplicate}`. Options: `key`
+   * (a second publish with it is none), `conflate`, and those of `call`; with a key it may be sent again.
+   */
+  async publish(topic, value, { key = null, conflate = "", ...options } = {}) {
+    const args = [topic, encode(value), { key, conflate }];
+    const [subscribers, epoch, offset, duplicate] = await this.call(
+      "framerpc/publish", args, { idempotent: key !== null, ...options });
+    return { subscribers, epoch, offset, duplicate };
+  }
+
+  /** A page of a topic's history: `{recovered, top, messages, more}`. Options: `since`, `sinceMs`, `limit`. */
+  async history(topic, { since = null, sinceMs = null, limit = null, ...options } = {}) {
+    const args = [topic, { since: sinceOf(topic, since), since_ms: sinceMs, limit }];
+    const [recovered, top, found, more] = await this.call(
+      "framerpc/history", args, { idempotent: true, ...options });
+    return { recovered, top, messages: found.map((bytes) => new Message(decode(bytes))), more };
+  }
+
+  /**
+   * Subscribe to a topic or a pattern: an async iterable of messages, which survives connections.
+   * Options: `since` ("start", a number, a position as text for a topic, a map of them), `sinceMs`,
+   * `group`, `policy`, `maxQueue`, `signal`, and `onstarted({recovered, resumed})`, `ongap({dropped})`.
+   */
+  subscribe(pattern, options = {}) { return new Subscription(this, new Place(pattern, options), options); }
+
+  /**
+   * Watch a state: an async iterable of `{snapshot}` and `{change, position}`, which survives
+   * connections. After a snapshot, what was known before is void.
+   */
+  watch(method, args = [], options = {}) {
+    return new Subscription(this, new Watching(method, args, options.metadata), options);
+  }
+
+  /** Who is on a topic, as a watch: of `{members, total}`, and of `[name, since_ms, left]`. */
+  presence(topic, options = {}) { return this.watch("framerpc/presence", [topic], options); }
 }
+
+// ------------------------------------------------------------------------------------ topics
+
+const MESSAGE = 0, STARTED = 1, GAP = 2, SNAPSHOT = 3, CHECK = 4; // items of a subscription
+const MOST_POSITIONS = 1000;
+
+const sinceOf = (topic, since) => (typeof since === "string" && since !== "start" ? { [topic]: since } : since);
+
+/** A message: `topic`, `value`, `position` (or null), and `stampMs`, when the server took it. */
+export class Message {
+  constructor([, topic, data, epoch, offset, stampMs]) {
+    Object.assign(this, { topic, data, epoch, offset, stampMs });
+  }
+
+  get value() { return decode(this.data); }
+  get position() { return this.epoch === null ? null : `${this.epoch}:${this.offset}`; }
+}
+
+function positionOf(text) {
+  const colon = text.lastIndexOf(":");
+  return { epoch: text.slice(0, colon), offset: Number(text.slice(colon + 1)) };
+}
+
+/** There is a hole behind the position that we have: go back to it. */
+class Hole extends Error {}
+
+/** Where a subscription stands, so that it can go on from there. */
+class Place {
+  constructor(pattern, { since = null, sinceMs = null, group = null, policy = null, maxQueue = null }) {
+    Object.assign(this, { pattern, since: sinceOf(pattern, since), sinceMs, group, policy, maxQueue });
+    this.begun = false;
+    this.#forget();
+  }
+
+  #positions; #missing; #mark; #complete; #exact;
+
+  #forget() {
+    this.#positions = new Map();
+    this.#missing = new Map(); // told in gaps, by topic; "" for those that were not named
+    this.#mark = "";
+    this.#complete = this.#exact = false;
+  }
+
+  get resumes() { return this.begun && this.group === null && this.#complete; }
+
+  request() {
+    const { group, policy, maxQueue } = this;
+    let begin = this.begun ? {} : { since: this.since, since_ms: this.sinceMs };
+    if (this.resumes) begin = { since: Object.fromEntries(this.#positions), mark: this.#mark };
+    const options = { ...begin, group, policy, max_queue: maxQueue };
+    return ["framerpc/subscribe", [this.pattern, options], undefined];
+  }
+
+  started([, recovered, mark, positions, complete, exact]) {
+    // What cannot go on from where it stood has missed what was published meanwhile.
+    const news = { recovered: recovered && (!this.begun || this.resumes), resumed: this.begun };
+    this.#forget();
+    this.begun = true;
+    this.#positions = new Map(Object.entries(positions));
+    [this.#mark, this.#complete, this.#exact] = [mark, complete, exact];
+    return news;
+  }
+
+  /** What the application is given of an item, or undefined. */
+  item(item) {
+    const [kind, first] = item;
+    if (kind === MESSAGE) return this.#isNew(item) ? new Message(item) : undefined;
+    if (kind === GAP) this.#tell(first);
+    if (kind === CHECK) for (const [topic, text] of Object.entries(first)) this.#stands(topic, positionOf(text));
+    return undefined;
+  }
+
+  #tell(dropped) {
+    for (const [topic, count] of Object.entries(dropped)) {
+      this.#missing.set(topic, (this.#missing.get(topic) ?? 0) + count);
+    }
+  }
+
+  /** Move on to a message; false for a repetition. */
+  #isNew([, topic, , epoch, offset]) {
+    if (epoch === null || this.group !== null) return true;
+    const known = this.#positions.get(topic);
+    if (known !== undefined) {
+      const { epoch: ours, offset: last } = positionOf(known);
+      if (ours === epoch && offset <= last) return false;
+      if (ours !== epoch || !this.#allowed(topic, offset - last - 1)) throw new Hole();
+    } else if (this.#complete && offset !== 1 && !this.#allowed(topic, offset - 1)) {
+      throw new Hole();
+    }
+    this.#positions.set(topic, `${epoch}:${offset}`);
+    if (this.#positions.size > MOST_POSITIONS) this.#complete = false; // it cannot be told any more
+    return true;
+  }
+
+  /** Whether so many messages may be missing: told in gaps, or of a topic that leaves some out. */
+  #allowed(topic, count) {
+    for (const name of [topic, ""]) {
+      const told = Math.min(count, this.#missing.get(name) ?? 0);
+      if (told) this.#missing.set(name, this.#missing.get(name) - told);
+      count -= told;
+    }
+    return count === 0 || !this.#exact;
+  }
+
+  /** The server says that it has sent everything up to here. */
+  #stands(topic, { epoch, offset }) {
+    const known = this.#positions.get(topic);
+    if (this.group !== null || (known === undefined && (offset === 0 || !this.#complete))) return;
+    const ours = known === undefined ? { epoch, offset: 0 } : positionOf(known);
+    if (ours.epoch !== epoch || ours.offset > offset || !this.#allowed(topic, offset - ours.offset)) throw new Hole();
+    this.#positions.set(topic, `${epoch}:${offset}`);
+  }
+}
+
+/** Where a watch stands: behind the last change that was taken. */
+class Watching {
+  constructor(method, args, metadata) {
+    Object.assign(this, { method, args, metadata, position: null });
+  }
+
+  request() {
+    const metadata = this.position === null ? this.metadata : { ...this.metadata, "framerpc-since": this.position };
+    return [this.method, this.args, metadata];
+  }
+
+  started([, recovered, , positions]) {
+    const resumed = this.position !== null;
+    if (!recovered || !resumed) [this.position = null] = Object.values(positions);
+    return { recovered, resumed };
+  }
+
+  item([kind, first, second, epoch, offset]) {
+    if (kind === SNAPSHOT) return { snapshot: decode(first) };
+    if (kind === CHECK) for (const text of Object.values(first)) this.#move(positionOf(text), 0);
+    if (kind !== MESSAGE || !this.#move({ epoch, offset }, 1)) return undefined;
+    return { change: decode(second), position: this.position };
+  }
+
+  /** Go to a position, at most so many behind ours; false for one that we have passed. */
+  #move({ epoch, offset }, most) {
+    if (epoch === null) return true; // a topic without history: there is always a new snapshot
+    const ours = this.position === null ? null : positionOf(this.position);
+    if (ours !== null && ours.epoch === epoch && most > 0 && offset <= ours.offset) return false;
+    if (ours !== null && (ours.epoch !== epoch || offset - ours.offset > most)) throw new Hole();
+    if (most > 0) this.position = `${epoch}:${offset}`;
+    return true;
+  }
+}
+
+/** A subscription or a watch: begins at once, and goes on until it is left or refused for good. */
+class Subscription {
+  constructor(client, place, options) {
+    this.started = new Promise((resolve, reject) => Object.assign(this, { begin: resolve, refuse: reject }));
+    this.started.catch(() => {});
+    this.#stop = new AbortController();
+    this.#items = this.#run(client, place, options);
+    this.#first = this.#items.next(); // so that `started` does not wait for somebody who iterates
+    this.#first.then(() => this.refuse(LEFT), this.refuse); // unless it has begun
+  }
+
+  #items; #first; #stop;
+
+  async next() {
+    const first = this.#first;
+    this.#first = null;
+    return first ?? this.#items.next();
+  }
+
+  async return() {
+    this.close();
+    return { done: true, value: undefined };
+  }
+
+  /** Unsubscribe. Idempotent. */
+  close() { this.#stop.abort(LEFT); }
+
+  [Symbol.asyncIterator]() { return this; }
+
+  async *#run(client, place, { signal = null, onstarted = null, ongap = null }) {
+    const stop = this.#stop.signal;
+    const both = signal === null ? stop : AbortSignal.any([signal, stop]);
+    for (let failures = 0; ; failures++) {
+      const [method, args, metadata] = place.request();
+      try {
+        for await (const item of client.stream(method, args, { signal: both, metadata, timeoutMs: null })) {
+          if (item[0] === STARTED) {
+            failures = 0;
+            const news = place.started(item);
+            this.begin(news);
+            onstarted?.(news);
+          } else {
+            const found = place.item(item);
+            if (item[0] === GAP) ongap?.({ dropped: item[1] });
+            if (found !== undefined) yield found;
+          }
+        }
+      } catch (error) {
+        if (error === LEFT) return;
+        if (!(error instanceof Hole) && !PASSING.some((Type) => error instanceof Type)) throw error;
+        if (client.state === "closed" || client.state === "failed") throw error;
+      }
+      await client.pause(failures);
+      if (stop.aborted) return;
+    }
+  }
+}
+
+const LEFT = new FrameRPCError("the subscription was left");
+const PASSING = [ConnectionLost, Unavailable, ResourceExhausted];
 
 /** Connect to a server; calls wait until there is a connection. */
 export const connect = (url, options) => new Client(url, options);

@@ -203,6 +203,61 @@ for (const way of ["tcp", "ws"]) {
       assert.equal(await slow, null);
     });
 
+    test("what is published reaches a subscriber, in order and with positions", async () => {
+      const subscription = client.subscribe(`log.${way}.*`);
+      assert.deepEqual(await subscription.started, { recovered: true, resumed: false });
+      const receipt = await client.publish(`log.${way}.a`, { n: 1 }, { key: "k" });
+      assert.equal(receipt.subscribers, 1);
+      assert.equal((await client.publish(`log.${way}.a`, { n: 1 }, { key: "k" })).duplicate, true);
+      const { value: message } = await subscription.next();
+      assert.deepEqual([message.topic, message.value, message.offset], [`log.${way}.a`, { n: 1 }, 1]);
+      subscription.close();
+      const page = await client.history(`log.${way}.a`, { since: "start" });
+      assert.deepEqual([page.recovered, page.top, page.messages[0].value], [true, message.position, { n: 1 }]);
+    });
+
+    test("a subscription recovers what was published while its connection was lost", async () => {
+      const topic = `log.lost.${way}`, states = [], found = [];
+      const subscription = client.subscribe(topic, { onstarted: (state) => states.push(state) });
+      await subscription.started;
+      await client.call("Live/post", [topic, 3]);
+      await assert.rejects(client.call("Live/post", [topic, 4, true]), { name: "ConnectionLost" });
+      await client.call("Live/post", [topic, 2]);
+      for await (const { value, offset } of subscription) {
+        found.push(value);
+        if (offset === 9) break;
+      }
+      assert.deepEqual(found, [0, 1, 2, 0, 1, 2, 3, 0, 1]);
+      assert.deepEqual(states.at(-1), { recovered: true, resumed: true });
+    });
+
+    for (const topic of ["points", "points.kept"]) {
+      test(`a watch of ${topic} gives the state and every change of it, across connections`, async () => {
+        const watch = client.watch("Live/follow", [topic]);
+        const { value: { snapshot } } = await watch.next();
+        await client.call("Live/add_points", [5]);
+        assert.equal((await watch.next()).value.change, 5);
+        await client.call("Live/drop").catch(() => {});
+        await client.call("Live/add_points", [7]);
+        let now = snapshot + 5, snapshots = 0;
+        while (now !== snapshot + 12) {
+          const { value } = await watch.next();
+          if ("snapshot" in value) snapshots += 1;
+          now = value.snapshot ?? now + value.change;
+        }
+        if (topic === "points.kept") assert.equal(snapshots, 0); // its history was enough
+        watch.close();
+      });
+    }
+
+    test("who is on a topic can be seen", async () => {
+      const subscription = client.subscribe(`log.room.${way}`);
+      await subscription.started;
+      const { value } = await client.presence(`log.room.${way}`).next();
+      assert.deepEqual(value.snapshot.members.map(([name]) => name), ["anonymous"]);
+      subscription.close();
+    });
+
     test("a client that is refused says why, and does not dial again", async () => {
       const stranger = connect({ token: async () => "wrong" });
       await assert.rejects(stranger.ready(), { name: "Unauthenticated" });

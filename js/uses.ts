@@ -28,3 +28,19 @@ export async function uses(): Promise<number> {
   connect("ws://127.0.0.1:7000", { dial: webSocket(WebSocket) }).close();
   return text.length;
 }
+
+export async function topics(): Promise<void> {
+  const receipt = await client.publish("log.app", { text: "ready" }, { key: "1" });
+  const subscription = client.subscribe<{ text: string }>("log.*", {
+    since: receipt.epoch === null ? null : `${receipt.epoch}:${receipt.offset}`,
+    ongap: ({ dropped }) => console.log(Object.keys(dropped)),
+  });
+  const { recovered } = await subscription.started;
+  for await (const message of subscription) if (recovered && message.value.text === message.topic) break;
+  for await (const update of client.watch<number, string>("Board/follow")) {
+    if ("snapshot" in update) update.snapshot.toFixed();
+    else update.change.toUpperCase();
+  }
+  const { messages } = await client.history("log.app", { since: "start", limit: 10 });
+  messages[0]?.value;
+}

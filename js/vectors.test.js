@@ -30,10 +30,15 @@ function plainOf(value) {
 const meansOf = (step) => (step.means ?? []).flatMap((mean) =>
   "times" in Object(mean) ? Array(mean.times).fill(plainOf(mean.mean)) : [plainOf(mean)]);
 
-const told = (event) => {
-  if (event.violation) return { violation: event.violation };
-  return Array.isArray(event) ? event.map((field) => (field instanceof Uint8Array ? Uint8Array.from(field) : field)) : event;
-};
+/** Buffers as the arrays of bytes that they are. */
+function simple(value) {
+  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  if (Array.isArray(value)) return value.map(simple);
+  if (value === null || Object.getPrototypeOf(Object(value)) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, simple(each)]));
+}
+
+const told = (event) => (event.violation ? { violation: event.violation } : simple(event));
 
 const DELIVERIES = {
   whole: (wire, bytes) => wire.receive(bytes),

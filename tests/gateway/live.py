@@ -39,6 +39,7 @@ class Live:
         self.cancelled = 0
         self.notes: list[str] = []
         self.attempts = 0
+        self.points = 0
 
     @framerpc.method
     async def echo(self, value: Any) -> Any:
@@ -128,6 +129,24 @@ class Live:
             peer.connection.abort("dropped")
 
     @framerpc.method
+    async def post(self, topic: str, count: int, lose: bool = False) -> None:  # noqa: FBT001, FBT002 - for the wire
+        """Publish numbers; when `lose`, after every connection was cut and before one is back."""
+        if lose:
+            await self.drop()
+        for number in range(count):
+            await server.publish(topic, number)
+
+    @framerpc.method
+    async def add_points(self, points: int) -> None:
+        self.points += points
+        for topic in ("points", "points.kept"):
+            await server.publish(topic, points)
+
+    @framerpc.method
+    def follow(self, topic: str) -> framerpc.Watch[int, int]:
+        return framerpc.Watch(topic, lambda: self.points)
+
+    @framerpc.method
     async def send_away(self) -> None:
         """Ask every client for no new calls."""
         for peer in list(server.peers.welcome):
@@ -140,4 +159,12 @@ def who(credentials: framerpc.Credentials) -> str:
     return credentials.token or "anonymous"
 
 
-server = framerpc.Server(Live(), authenticate=who, limits=framerpc.Limits(max_calls=64))
+server = framerpc.Server(
+    Live(),
+    authenticate=who,
+    limits=framerpc.Limits(max_calls=64),
+    topics=[
+        framerpc.TopicPolicy("log.>", history=100),
+        framerpc.TopicPolicy("points.kept", history=10),
+    ],
+)
