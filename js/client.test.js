@@ -367,3 +367,12 @@ test("a subscription that is refused ends with the reason", async () => {
   await assert.rejects(subscription.next(), { name: "PermissionDenied" });
   client.close();
 });
+
+test("what cannot be sent is refused before anything is sent", async () => {
+  const { client, server } = await connected();
+  for (const value of [new Map([[1, 2]]), new Set([1]), Symbol("a"), () => 1]) {
+    await assert.rejects(client.call("a/b", [value]), Error);
+  }
+  assert.equal(server.frames.length, 1);
+  client.close();
+});

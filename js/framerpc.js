@@ -6,7 +6,7 @@
  * A transport is anything with `send`, `close` and `buffered`; see `webSocket` below and tcp.js.
  */
 
-import { Encoder } from "@msgpack/msgpack";
+import { Encoder, ExtensionCodec } from "@msgpack/msgpack";
 
 export const SUBPROTOCOL = "framerpc.v1";
 const AGENT = "framerpc-js/0.1.0";
@@ -296,8 +296,19 @@ function refuseExtensions(value) {
   else if (!(value instanceof Date)) Object.values(value).forEach(refuseExtensions);
 }
 
-const encoder = new Encoder({ ignoreUndefined: true });
-const bigEncoder = new Encoder({ ignoreUndefined: true, useBigInt64: true });
+/** Writes Date as a point in time; refuses what the library would write as an empty object. */
+class Codec extends ExtensionCodec {
+  tryToEncode(value, context) {
+    if (value instanceof Map || value instanceof Set) {
+      throw new TypeError(`cannot send a ${value.constructor.name}; use an object or an array`);
+    }
+    return super.tryToEncode(value, context);
+  }
+}
+
+const extensionCodec = new Codec();
+const encoder = new Encoder({ ignoreUndefined: true, extensionCodec });
+const bigEncoder = new Encoder({ ignoreUndefined: true, extensionCodec, useBigInt64: true });
 
 /** Encode a body. BigInt become integers, Date points in time, Uint8Array bytes. */
 export function encode(value) {

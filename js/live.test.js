@@ -1,8 +1,10 @@
 // The client against a server of the Python package, through the gateway and over TCP.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
@@ -281,3 +283,23 @@ for (const way of ["tcp", "ws"]) {
     });
   });
 }
+
+test("the stubs that are written for the server fit the types of the client", () => {
+  const words = ["-m", "framerpc.cli.main", "stub", "--lang", "ts", "--module", `${ROOT}js/framerpc.js`, server.urls[0]];
+  const folder = mkdtempSync(`${tmpdir()}/framerpc-`);
+  try {
+    writeFileSync(`${folder}/stub.mts`, `${execFileSync(PYTHON, words, { cwd: ROOT })}
+      export async function use(live: Live): Promise<number> {
+        const { x } = await live.moved({ x: 1, y: 2 }, [1, 1]);
+        for await (const _item of live.count(3)) break;
+        for await (const update of live.follow("points")) if ("change" in update) return update.change;
+        return x + await live.add(1) + await live.add(1, 2, { timeoutMs: 5 });
+      }`);
+    const options = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom"];
+    execFileSync(`${ROOT}js/node_modules/.bin/tsc`, [...options, `${folder}/stub.mts`], { stdio: "pipe" });
+  } catch (error) {
+    assert.fail(String(error.stdout || error));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

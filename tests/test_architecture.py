@@ -50,8 +50,9 @@ UPPER: Final[dict[str, set[str]]] = {
     "gateway": BELOW | {"server", "framerpc"},
     "adapters": BELOW | {"client", "server", "framerpc"},
     "testing": BELOW | {"client", "server", "sync", "adapters.uvloop", "framerpc"},
-    # `gateway` for serve --http.
-    "cli": BELOW | {"client", "server", "sync", "gateway", "adapters.uvloop", "framerpc"},
+    # `gateway` for serve --http, `testing` for the checks of conformance.
+    "cli": BELOW
+    | {"client", "server", "sync", "gateway", "testing", "adapters.uvloop", "framerpc"},
 }
 MATRIX: Final = LOWER | UPPER
 

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, TextIO
 
-from framerpc.cli import bench, call, inspection, serve, topics
+from framerpc.cli import bench, call, conformance, inspection, serve, stub, topics
 from framerpc.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -36,6 +36,8 @@ examples:
   framerpc sub tcp://127.0.0.1:7000 'news.>'
   framerpc pub tcp://127.0.0.1:7000 news.sport '{"score": [2, 1]}'
   framerpc inspect tcp://127.0.0.1:7000
+  framerpc stub --lang ts tcp://127.0.0.1:7000 > server.ts
+  framerpc conformance tcp://127.0.0.1:7000
   framerpc bench tcp://127.0.0.1:7000 --method Greeter/greet --args '["Ada"]'
 
 exit codes:
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="log more; twice for every state"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (serve, call, topics, inspection, bench):
+    for module in (serve, call, topics, inspection, stub, conformance, bench):
         module.add_parser(commands)
     return parser
 

@@ -129,7 +129,7 @@ class Live:
             peer.connection.abort("dropped")
 
     @framerpc.method
-    async def post(self, topic: str, count: int, lose: bool = False) -> None:  # noqa: FBT001, FBT002 - for the wire
+    async def post(self, topic: str, count: int, lose: bool = False) -> None:
         """Publish numbers; when `lose`, after every connection was cut and before one is back."""
         if lose:
             await self.drop()
