@@ -376,3 +376,22 @@ test("what cannot be sent is refused before anything is sent", async () => {
   assert.equal(server.frames.length, 1);
   client.close();
 });
+
+test("a client that is told to go dials again within the time that it is told", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const { client, server, servers } = await connected({ random: () => 0.5 });
+    server.say(frame(4, "restart", 10_000, 500), frame(5, 1, null));
+    await soon();
+    assert.deepEqual(server.frames.at(-1).slice(0, 2), [3, 0]); // nothing was in flight
+    mock.timers.tick(249);
+    await soon();
+    assert.equal(servers.length, 1);
+    mock.timers.tick(1);
+    await soon();
+    assert.equal(servers.length, 2);
+    client.close();
+  } finally {
+    mock.timers.reset();
+  }
+});

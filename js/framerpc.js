@@ -348,7 +348,7 @@ const FIELDS = {
   [HELLO]: [map],
   [WELCOME]: [map],
   [CLOSE]: [uint, str, orNil(map)],
-  [GOAWAY]: [str, uint],
+  [GOAWAY]: [str, uint, uint],
   [PING]: [uint, orNil(map)],
   [PONG]: [uint, orNil(map)],
   [REQUEST]: [id, uint, str, orNil(uint), orNil(map), body],
@@ -380,6 +380,7 @@ function frameOf(payload) {
     if (kind >= 64 && kind <= 127) return null;
     throw violation(`a frame of the unknown kind ${kind}`);
   }
+  if (kind === GOAWAY && frame.length === 3) frame.push(0); // when to dial again may be left out
   if (frame.length <= checks.length || !checks.every((check, i) => check(frame[i + 1]))) {
     throw violation(`a bad frame of kind ${kind}`);
   }
@@ -734,6 +735,7 @@ function append(body, chunk) {
 
 const now = () => performance.now() / 1000; // seconds; never goes back
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+const MOST_SPREAD = 30_000; // ms that a server may ask us to wait before we dial again
 const MOST_LAG = 30_000; // ms that a server may claim to be blocked
 const MAX_DELAY = 2 ** 31 - 1; // of setTimeout; beyond it it fires at once
 
@@ -797,12 +799,12 @@ class Connection {
     }
   }
 
-  #aboutUs([kind, first, second]) {
+  #aboutUs([kind, first, second, third]) {
     if (kind === WELCOME) {
       this.#watch();
       this.#owner.welcomed(this);
     } else if (kind === GOAWAY) {
-      this.#owner.goaway(this);
+      this.#owner.goaway(this, third);
       this.#rest();
     } else if (kind === CLOSE) {
       this.lost(CLOSE_CODES[first] ?? "INTERNAL", second || "the server closed the connection");
@@ -1179,11 +1181,11 @@ export class Client {
     }
   }
 
-  #again(reason) {
+  #again(reason, spreadMs = null) {
     if (this.#timer !== null || this.state === "closed" || this.state === "failed") return;
     const { firstMs, mostMs } = this.options.backoff;
-    const most = Math.min(mostMs, firstMs * 2 ** this.#failures);
-    this.#failures = Math.min(this.#failures + 1, 30);
+    const most = spreadMs ?? Math.min(mostMs, firstMs * 2 ** this.#failures);
+    if (spreadMs === null) this.#failures = Math.min(this.#failures + 1, 30);
     this.#become("connecting", reason);
     this.#timer = setTimeout(() => this.#dial(), this.options.random() * most);
   }
@@ -1208,12 +1210,12 @@ export class Client {
     this.freed(connection);
   }
 
-  goaway(connection) {
+  goaway(connection, spreadMs) {
     if (connection !== this.#current) return;
     this.#old.add(connection);
     this.#current = null;
     this.#failures = 0;
-    this.#again("the server asks for no new calls");
+    this.#again("the server asks for no new calls", Math.min(spreadMs, MOST_SPREAD));
   }
 
   lost(connection, code, reason) {

@@ -150,7 +150,7 @@ class Live:
     async def send_away(self) -> None:
         """Ask every client for no new calls."""
         for peer in list(server.peers.welcome):
-            peer.connection.goaway("try another connection", 5)
+            peer.connection.goaway("try another connection", 5, 0.01, lambda: None)
 
 
 def who(credentials: framerpc.Credentials) -> str:

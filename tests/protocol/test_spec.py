@@ -19,6 +19,7 @@ from framerpc.config import KIB, Keepalive, Limits, TopicLimits, Watchdog
 from framerpc.connection.evidence import Evidence
 from framerpc.connection.keepalive import OVERDUE
 from framerpc.errors import CLOSE_CODES, STATUSES, CloseCode, Status
+from framerpc.gateway.transport import MAX_MESSAGE
 from framerpc.protocol import states
 from framerpc.protocol.bodies import IncomingBody
 from framerpc.protocol.frames import (
@@ -328,7 +329,7 @@ def test_limits_tables() -> None:
         lowest = next(r["range"] for r in spec.tables("Handshake")[2] if r["key"] == key)
         assert spec.number(row["every peer accepts"]) == int(lowest.split(" to ")[0])
     assert [int(row["value"]) for row in constants] == [
-        MAX_ID, MAX_CREDIT, MAX_UINT, ITEM_COST, PART_SIZE, 64, MAX_MAP,
+        MAX_ID, MAX_CREDIT, MAX_UINT, ITEM_COST, PART_SIZE, 64, MAX_MAP, MAX_MESSAGE,
     ]  # fmt: skip
 
 
