@@ -1453,7 +1453,7 @@ export class Message {
   get position() { return this.epoch === null ? null : `${this.epoch}:${this.offset}`; }
 }
 
-function positionOf(text) {
+function placeOf(text) {
   const colon = text.lastIndexOf(":");
   return { epoch: text.slice(0, colon), offset: Number(text.slice(colon + 1)) };
 }
@@ -1503,7 +1503,7 @@ class Place {
     const [kind, first] = item;
     if (kind === MESSAGE) return this.#isNew(item) ? new Message(item) : undefined;
     if (kind === GAP) this.#tell(first);
-    if (kind === CHECK) for (const [topic, text] of Object.entries(first)) this.#stands(topic, positionOf(text));
+    if (kind === CHECK) for (const [topic, text] of Object.entries(first)) this.#stands(topic, placeOf(text));
     return undefined;
   }
 
@@ -1518,7 +1518,7 @@ class Place {
     if (epoch === null || this.group !== null) return true;
     const known = this.#positions.get(topic);
     if (known !== undefined) {
-      const { epoch: ours, offset: last } = positionOf(known);
+      const { epoch: ours, offset: last } = placeOf(known);
       if (ours === epoch && offset <= last) return false;
       if (ours !== epoch || !this.#allowed(topic, offset - last - 1)) throw new Hole();
     } else if (this.#complete && offset !== 1 && !this.#allowed(topic, offset - 1)) {
@@ -1543,7 +1543,7 @@ class Place {
   #stands(topic, { epoch, offset }) {
     const known = this.#positions.get(topic);
     if (this.group !== null || (known === undefined && (offset === 0 || !this.#complete))) return;
-    const ours = known === undefined ? { epoch, offset: 0 } : positionOf(known);
+    const ours = known === undefined ? { epoch, offset: 0 } : placeOf(known);
     if (ours.epoch !== epoch || ours.offset > offset || !this.#allowed(topic, offset - ours.offset)) throw new Hole();
     this.#positions.set(topic, `${epoch}:${offset}`);
   }
@@ -1568,7 +1568,7 @@ class Watching {
 
   item([kind, first, second, epoch, offset]) {
     if (kind === SNAPSHOT) return { snapshot: decode(first) };
-    if (kind === CHECK) for (const text of Object.values(first)) this.#move(positionOf(text), 0);
+    if (kind === CHECK) for (const text of Object.values(first)) this.#move(placeOf(text), 0);
     if (kind !== MESSAGE || !this.#move({ epoch, offset }, 1)) return undefined;
     return { change: decode(second), position: this.position };
   }
@@ -1576,7 +1576,7 @@ class Watching {
   /** Go to a position, at most so many behind ours; false for one that we have passed. */
   #move({ epoch, offset }, most) {
     if (epoch === null) return true; // a topic without history: there is always a new snapshot
-    const ours = this.position === null ? null : positionOf(this.position);
+    const ours = this.position === null ? null : placeOf(this.position);
     if (ours !== null && ours.epoch === epoch && most > 0 && offset <= ours.offset) return false;
     if (ours !== null && (ours.epoch !== epoch || offset - ours.offset > most)) throw new Hole();
     if (most > 0) this.position = `${epoch}:${offset}`;

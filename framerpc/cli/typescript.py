@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from framerpc.cli.common import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -83,15 +85,18 @@ def module_of(described: dict[str, Any], module: str) -> str:
 
 def _named(value: Any, types: dict[str, Any], found: set[str]) -> set[str]:
     """Return the names of the definitions that a piece of a description refers to, and theirs."""
+    parts: list[Any] = []
     if isinstance(value, dict):
-        if value.get("type") == "ref" and value["name"] not in found:
-            found.add(value["name"])
-            _named(types[value["name"]], types, found)
-        for each in value.values():
-            _named(each, types, found)
-    elif isinstance(value, list):
-        for each in value:
-            _named(each, types, found)
+        schema = cast("dict[str, Any]", value)
+        parts += schema.values()
+        name = str(schema.get("name"))
+        if schema.get("type") == "ref" and name not in found:
+            found.add(name)
+            parts.append(types[name])
+    elif is_list(value):
+        parts += value
+    for part in parts:
+        _named(part, types, found)
     return found
 
 

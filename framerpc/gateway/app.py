@@ -10,7 +10,7 @@ Spec: protocol.md, "WebSocket".
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 from framerpc.connection.addresses import Address
 from framerpc.connection.listen import Entrance, Listener
@@ -19,7 +19,7 @@ from framerpc.gateway.door import SUBPROTOCOL, Door
 from framerpc.gateway.transport import Message, Receive, Send, WebSocketTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from framerpc.server.server import Server
 
@@ -56,9 +56,15 @@ class App(Entrance):
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle one request, one WebSocket, or the start and the end of the web server."""
-        await _KINDS[scope["type"]](self, scope, receive, send)
+        kind: str = scope["type"]
+        if kind == "websocket":
+            await self._websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._http(scope, send)
 
-    async def _lifespan(self, _scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self.server.start(self)
@@ -108,7 +114,7 @@ class App(Entrance):
 
     # ------------------------------------------------------------------- health
 
-    async def _http(self, scope: Mapping[str, Any], _receive: Receive, send: Send) -> None:
+    async def _http(self, scope: Mapping[str, Any], send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         reading = scope["method"] in {"GET", "HEAD"}
         if path == "/livez" and reading:
@@ -126,13 +132,6 @@ class App(Entrance):
             await send(message)
 
 
-_KINDS: Final[dict[str, Callable[[App, Mapping[str, Any], Receive, Send], Awaitable[None]]]] = {
-    "http": App._http,  # noqa: SLF001 - our own class, here and below
-    "lifespan": App._lifespan,  # noqa: SLF001
-    "websocket": App._websocket,  # noqa: SLF001
-}
-
-
 def _nothing() -> None:
     """End nothing: a server that drains is one that takes no WebSockets."""
 
@@ -144,9 +143,9 @@ def _extra(scope: Mapping[str, Any]) -> dict[str, Any]:
         "peername": tuple(client) if client else None,
         "sockname": tuple(server) if server else None,
     }
-    transport = (scope.get("extensions") or {}).get("framerpc.transport")
+    extensions: dict[str, Any] = scope.get("extensions") or {}
+    transport: asyncio.Transport | None = extensions.get("framerpc.transport")
     if transport is not None:
-        transport = cast("asyncio.Transport", transport)
         names = ("socket", "ssl_object")
         extra |= {"transport": transport}
         extra |= {name: transport.get_extra_info(name) for name in names}

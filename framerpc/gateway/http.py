@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -122,7 +122,7 @@ class _WebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:
-            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions = cast("dict[str, Any]", self.scope.setdefault("extensions", {}))
             extensions["framerpc.transport"] = self.transport
 
 
@@ -144,7 +144,8 @@ def _patient(seconds: float) -> type[H11Protocol]:
             super().connection_lost(exc)
 
         def _give_up(self) -> None:
-            cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+            # None before the first request.
+            cycle = cast("RequestResponseCycle | None", self.cycle)
             busy = cycle is not None and not cycle.response_complete
             upgraded = self.transport.get_protocol() is not self
             if not busy and not upgraded:

@@ -59,8 +59,6 @@ class WebSocketTransport(FlowControl):
         violated: Called with the reason when a message is none of ours; ends the connection.
     """
 
-    _protocol: asyncio.BufferedProtocol
-
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -70,7 +68,7 @@ class WebSocketTransport(FlowControl):
         violated: Callable[[str], None],
     ) -> None:
         super().__init__(loop, extra)
-        self._protocol = protocol
+        self._protocol = self._receiver = protocol
         self._said = said
         self._violated = violated
         self._state = _State.OPEN
@@ -117,7 +115,7 @@ class WebSocketTransport(FlowControl):
             await self._may_read.wait()
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                self._protocol.eof_received()
+                self._receiver.eof_received()
                 return
             data: bytes | None = message.get("bytes")
             if not data:
@@ -136,7 +134,7 @@ class WebSocketTransport(FlowControl):
         self.close()
 
     def _hand_over(self, data: memoryview) -> None:
-        protocol = self._protocol
+        protocol = self._receiver
         while data and self._state is _State.OPEN:
             buffer = memoryview(protocol.get_buffer(len(data)))
             size = min(len(buffer), len(data))

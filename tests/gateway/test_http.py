@@ -117,9 +117,10 @@ async def test_health_is_told_over_http() -> None:
 )
 async def test_refusals_are_http_statuses(options: dict[str, Any], status: int) -> None:
     """A foreign page gets 403, a client without the subprotocol 400."""
+    asked: dict[str, Any] = {"subprotocols": ["framerpc.v1"], **options}
     async with serving() as server:
         with pytest.raises(InvalidStatus) as caught:
-            await connect(server.url, **({"subprotocols": ["framerpc.v1"]} | options))
+            await connect(server.url, **asked)
         assert caught.value.response.status_code == status
 
 

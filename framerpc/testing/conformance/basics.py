@@ -5,7 +5,7 @@ Spec: protocol.md, "Preamble" to "Handshake", "Liveness" and "Closing".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import CloseCode
 from framerpc.protocol.framing import PREFIX
@@ -49,7 +49,8 @@ async def _(probe: Probe) -> None:
     await probe.dial()
     probe.send(PREAMBLE[:-1] + b"\xfe")
     frame = await probe.receive_frame()
-    right = frame[:2] == [3, CloseCode.VERSION.value] and 1 in (frame[3] or {}).get("versions", ())
+    details: dict[str, Any] = frame[-1] or {}
+    right = frame[:2] == [3, CloseCode.VERSION.value] and 1 in details.get("versions", ())
     expect(right, f"expected CLOSE VERSION with versions, received {frame!r}")
     await probe.expect_end()
 
