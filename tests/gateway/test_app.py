@@ -301,7 +301,7 @@ async def test_a_web_server_that_fails_leaves_nothing(failure: Exception) -> Non
         browser.send(HELLO)
         (end,) = await asyncio.gather(browser.task, return_exceptions=True)
         assert end is (None if isinstance(failure, OSError) else failure)
-        assert (app.server.peers.welcome, app.server.peers.strangers) == (set(), {})
+        assert (app.server.peers.welcome, app.server.peers.strangers) == ({}, {})
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing() -> None:
