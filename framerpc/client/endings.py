@@ -32,7 +32,11 @@ def again(error: FrameRPCError, method: str = "") -> FrameRPCError:
 
 def strongest(claims: Iterable[Executed]) -> Executed:
     """Return what the attempts of one call claim together: it happened if it did in one of them."""
-    return max(claims, key=EXECUTED.index, default="no")
+    surest: Executed = "no"
+    for claim in claims:
+        if EXECUTED.index(claim) > EXECUTED.index(surest):
+            surest = claim
+    return surest
 
 
 def explain(error: DeadlineExceeded, context: CallContext, call: OutgoingCall) -> None:
