@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from framerpc.connection.acceptor import Acceptor
 from framerpc.connection.answering import Answering
+from framerpc.connection.causes import why_ended
 from framerpc.connection.evidence import Witness
 from framerpc.connection.keepalive import KeepaliveTimer
 from framerpc.connection.liveness import BEHIND_GOAWAY, Liveness, Load
@@ -225,7 +226,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell everybody who waits."""
-        cause, executed = self._cause or (_in_words(exc), "maybe")
+        cause, executed = self._cause or (why_ended(exc), "maybe")
         self._transport = None
         self._keepalive.stop()
         self._writes.stop()
@@ -472,14 +473,6 @@ _EARLY_OVERHEAD: Final = 512
 """What a frame may add to the arguments of an early call: its method, times and headers."""
 
 _OVER: Final = frozenset({ConnectionState.DRAINING, ConnectionState.CLOSED})
-
-
-def _in_words(exc: BaseException | None) -> str:
-    """Say what ended a transport."""
-    if exc is None:
-        return "closed"
-    text = str(exc)
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 _HANDLERS: Final[dict[type, Callable[[Connection, Any], None]]] = {
