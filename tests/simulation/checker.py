@@ -279,13 +279,13 @@ def _undisturbed(history: History, one: Execution, call: Call) -> bool:
 def _felt(
     history: History, one: Execution, call: Call, until: float, but: frozenset[str] = frozenset()
 ) -> bool:
-    """Return whether an execution may have felt a trouble before `until`."""
+    """Return whether an execution, or its request, may have felt a trouble before `until`."""
     return any(
         trouble.name not in but
         and trouble.server in {None, one.server}
         and trouble.client in {None, call.plan.client}
         and trouble.began <= until + _LATE
-        and (trouble.ended is None or trouble.ended + _AFTERMATH >= one.began)
+        and (trouble.ended is None or trouble.ended + _AFTERMATH >= call.began)
         for trouble in history.troubles
     )
 

@@ -269,3 +269,13 @@ def test_trouble_excuses_a_lost_call(name: str) -> None:
     assert check(history) == []
     history.troubles[0].server = 1
     assert check(history)
+
+
+def test_request_that_was_held_back_is_excused() -> None:
+    """What comes late to its server runs late, however long ago the trouble began and ended."""
+    history = good()
+    failed(history, 0)
+    history.executions[0].began, history.executions[0].ended = 4.5, 4.6
+    assert check(history)
+    history.troubles.append(Trouble(name="slow", server=0, client=None, began=0.9, ended=1.1))
+    assert check(history) == []
