@@ -276,7 +276,7 @@ class Channel(OffersNothing):
             elif connection.may_call(size, simple=False):
                 return connection
             else:
-                await connection.admission()
+                await connection.turns.wait()
 
     def begin_upload(self, connection: Connection, call: OutgoingCall, body: Stream) -> None:
         """Send the stream of a call that has just been sent, until it ends."""

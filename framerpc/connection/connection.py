@@ -390,14 +390,6 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         self._early += size + _EARLY_OVERHEAD
         return True
 
-    async def admission(self) -> None:
-        """Wait until `may_call` may have changed its mind, first come first served.
-
-        Returns at once if the connection takes no calls any more.
-        """
-        if self.wire.state not in _OVER:
-            await self.turns.wait()
-
     async def idle(self) -> None:
         """Wait until no call of ours is in flight; at once if the connection is gone."""
         while self.calls.alive:
@@ -471,8 +463,6 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
 
 _EARLY_OVERHEAD: Final = 512
 """What a frame may add to the arguments of an early call: its method, times and headers."""
-
-_OVER: Final = frozenset({ConnectionState.DRAINING, ConnectionState.CLOSED})
 
 
 _HANDLERS: Final[dict[type, Callable[[Connection, Any], None]]] = {

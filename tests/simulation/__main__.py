@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import random
 import sys
 import time
@@ -20,8 +19,6 @@ def main() -> int:
     parser.add_argument("--first", type=int, help="the first of them (default: somewhere)")
     parser.add_argument("-v", "--verbose", action="store_true", help="print plan and timeline")
     options = parser.parse_args()
-    gc.collect()
-    gc.freeze()  # what is imported need not be looked through each time
     if options.seed is not None:
         return _replay(options.seed, verbose=options.verbose)
     first = random.SystemRandom().randrange(2**31) if options.first is None else options.first
