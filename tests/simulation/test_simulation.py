@@ -20,6 +20,8 @@ from tests.simulation.history import History
 from tests.simulation.scenario import scenario_of
 from tests.simulation.trial import judge, quiet, try_seeds
 
+pytestmark = pytest.mark.timeout(120)  # the first that asks for the histories makes them all
+
 BLOCKS = 40
 """Tests that the fixed seeds are spread over, so that they can run side by side."""
 
