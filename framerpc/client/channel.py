@@ -112,7 +112,7 @@ class Channel(OffersNothing):
 
     def _dial(self, after: float = 0.0) -> None:
         """Begin to dial in `after` seconds, unless that is under way or pointless."""
-        if self.state is not State.CLOSED and (self._dialling is None or self._dialling.done()):
+        if self.final is None and (self._dialling is None or self._dialling.done()):
             self._dialling = self._loop.create_task(self._connect(after))
 
     async def _connect(self, after: float) -> None:
