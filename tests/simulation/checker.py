@@ -1,7 +1,7 @@
 """Which promises a history breaks: a list of rules, each from a history to sentences about it.
 
-The promises P1, P2, P5 and P6 stand in the issue of this simulation; beside them stands what else
-can be told from a history alone. A rule demands only what follows for sure, so that each
+Here are the promises P1, P2, P5 and P6, and what else can be told of calls from a history alone;
+P3 is in `delivery`, and P4 in `states`. A rule demands only what follows for sure, so that each
 sentence is a bug, in the product or in the simulation. A further promise is a further rule.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
+
+from tests.simulation import delivery, states
 
 if TYPE_CHECKING:
     from tests.simulation.history import Call, Execution, History, Stop
@@ -34,7 +36,8 @@ _UP: Final = frozenset({"up", "both"})
 
 def check(history: History) -> list[str]:
     """Return what is wrong, one sentence each; nothing if all promises were kept."""
-    return [f"{name}: {wrong}" for name, rule in RULES.items() for wrong in rule(history)]
+    rules = RULES | delivery.RULES | states.RULES
+    return [f"{name}: {wrong}" for name, rule in rules.items() for wrong in rule(history)]
 
 
 def _ends_in_time(history: History) -> Iterator[str]:
@@ -71,7 +74,11 @@ def _claims_are_true(history: History) -> Iterator[str]:
         ran = history.executions_of(call)
         if call.executed == "no" and ran:
             yield f"{call} claims executed=no, and execution {ran[0].id} began"
-        if call.executed == "yes" and not any(_is_before(one.began, call.ended) for one in ran):
+        if (
+            call.executed == "yes"
+            and not call.plan.topic
+            and not any(_is_before(one.began, call.ended) for one in ran)
+        ):
             yield f"{call} claims executed=yes, and nothing was executed"
 
 
@@ -79,6 +86,8 @@ def _answers_are_ones_own(history: History) -> Iterator[str]:
     """A result is that of an execution of this very call, which came to its end before."""
     for call in history.calls:
         receipt = call.receipt
+        if call.plan.topic:
+            continue  # a message: see `delivery`
         if receipt is None:
             if call.outcome == "ok" and (call.items or call.plan.deed not in _DOWN):
                 yield f"{call} has no execution behind its result"
@@ -118,12 +127,14 @@ def _retries_stay_within_budget(history: History) -> Iterator[str]:
     for number, plan in enumerate(history.scenario.clients):
         calls = [call for call in history.calls if call.plan.client == number]
         retries = sum(call.retries for call in calls)
-        made = len(calls) + history.probes[number]
+        readers = [one for one in history.readers if one.plan.client == number]
+        made = history.probes[number] + sum(map(_made, calls))
+        made += sum(1 + len(one.resumes) for one in readers)
         allowed = plan.floor * (10 + history.ended) + plan.share * made
         if retries > allowed + _ROUNDING:
             yield f"client {number} made {retries} retries, {allowed:.1f} were allowed"
         for call in calls:
-            if call.retries >= plan.attempts:
+            if call.retries > (plan.attempts - 1) * _made(call):
                 yield f"{call} was announced {call.retries} times, stop {plan.attempts}"
 
 
@@ -139,7 +150,7 @@ def _executions_are_accounted_for(history: History) -> Iterator[str]:
             if more > 0 and plan.hedge is None:
                 yield f"{call} was executed {more} times more than it was sent"
             hedged += max(more, 0)
-        made = len(calls) + history.probes[number]
+        made = history.probes[number] + sum(map(_made, calls))
         if plan.hedge is not None and hedged > plan.hedge_share * made + 1:
             yield f"client {number} hedged {hedged} of {len(calls)} calls"
 
@@ -204,7 +215,7 @@ def _drains_are_patient(history: History) -> Iterator[str]:
 
 def _calm_is_served(history: History) -> Iterator[str]:
     """Where nothing goes wrong, no call fails that had the time, waiting for others included."""
-    crowded = history.scenario.max_calls <= len(history.calls)
+    crowded = history.scenario.crowded
     for call in history.calls if not history.troubles else ():
         plan = call.plan
         before = [other.plan for other in history.calls if other.plan.client == plan.client]
@@ -216,13 +227,18 @@ def _calm_is_served(history: History) -> Iterator[str]:
             yield f"{call} failed, and nothing had gone wrong: {call.error}"
 
 
+def _made(call: Call) -> int:
+    """Return how many calls it was on the wire, sent once: each message is one."""
+    return max(1, len(call.publishes))
+
+
 def _duration(plan: CallPlan) -> float:
     return plan.seconds * max(1, plan.items)
 
 
 def _service_returns(history: History) -> Iterator[str]:
     """After the last fault each client is served within twice its cap (P5)."""
-    if history.scenario.max_calls < len(history.calls):
+    if history.scenario.crowded:
         return  # it may have to wait for calls of its own
     for number, when in history.returned.items():
         promised = 2 * history.scenario.clients[number].cap

@@ -1,7 +1,7 @@
 """What clients do, and the service that they do it with: each writes down what it saw.
 
-A deed is one call of one kind. A further kind (a publish, a subscription) is a method of the
-service, a function here, and a row of `DEEDS`.
+A deed is one call of one kind. A further kind is a method of the service, a function here, and a
+row of `DEEDS`; those about topics are in `topical`, and need no method.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import framerpc
 from tests.simulation.history import Execution
+from tests.simulation.topical import publish, publish_with_key
 
 if TYPE_CHECKING:
     from tests.simulation.history import Call, History
@@ -128,34 +129,34 @@ async def _simple(method: Callable[..., Awaitable[list[int]]], call: Call, plan:
     call.whole = True
 
 
-async def _write(stub: Node, call: Call, plan: CallPlan) -> None:
-    await _simple(stub.write, call, plan)
+async def _write(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    await _simple(client.stub(Node).write, call, plan)
 
 
-async def _read(stub: Node, call: Call, plan: CallPlan) -> None:
-    await _simple(stub.read, call, plan)
+async def _read(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    await _simple(client.stub(Node).read, call, plan)
 
 
-async def _once(stub: Node, call: Call, plan: CallPlan) -> None:
-    await _simple(stub.once, call, plan)
+async def _once(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    await _simple(client.stub(Node).once, call, plan)
 
 
-async def _down(stub: Node, call: Call, plan: CallPlan) -> None:
-    await _take(stub.down(call.id, plan.seconds, plan.items, plan.size), call, plan)
+async def _down(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    await _take(client.stub(Node).down(call.id, plan.seconds, plan.items, plan.size), call, plan)
 
 
-async def _resume(stub: Node, call: Call, plan: CallPlan) -> None:
-    stream = stub.resume(call.id, plan.seconds, plan.items, plan.size)
+async def _resume(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    stream = client.stub(Node).resume(call.id, plan.seconds, plan.items, plan.size)
     await _take(stream, call, plan, several=True)
 
 
-async def _up(stub: Node, call: Call, plan: CallPlan) -> None:
-    call.receipt = await stub.up(call.id, _numbers(call, plan))
+async def _up(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    call.receipt = await client.stub(Node).up(call.id, _numbers(call, plan))
     call.whole = True
 
 
-async def _both(stub: Node, call: Call, plan: CallPlan) -> None:
-    await _take(stub.both(call.id, _numbers(call, plan)), call, plan)
+async def _both(client: framerpc.Client, call: Call, plan: CallPlan) -> None:
+    await _take(client.stub(Node).both(call.id, _numbers(call, plan)), call, plan)
 
 
 async def _take(
@@ -192,7 +193,7 @@ class Deed:
         idempotent: Its method may be executed again.
     """
 
-    run: Callable[[Node, Call, CallPlan], Coroutine[Any, Any, None]]
+    run: Callable[[framerpc.Client, Call, CallPlan], Coroutine[Any, Any, None]]
     idempotent: bool = False
 
 
@@ -204,5 +205,7 @@ DEEDS: Final = {
     "resume": Deed(_resume, idempotent=True),
     "up": Deed(_up),
     "both": Deed(_both),
+    "publish": Deed(publish),
+    "publish_with_key": Deed(publish_with_key, idempotent=True),
 }
 """What a client can do."""

@@ -11,14 +11,105 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from framerpc.errors import Executed
-    from tests.simulation.scenario import CallPlan, Scenario
+    from collections.abc import Iterator
 
-__all__ = ["Call", "Event", "Execution", "History", "Outcome", "Stop", "Trouble"]
+    from framerpc import Gap
+    from framerpc.errors import Executed
+    from tests.simulation.scenario import CallPlan, ReadPlan, Scenario
+
+__all__ = [
+    "Call", "Event", "Execution", "History", "Outcome", "Place", "Publish", "Reader", "Sight",
+    "Stop", "Trouble",
+]  # fmt: skip
 
 Outcome: TypeAlias = Literal["ok", "left", "cancelled", "error", "untyped"]
 """How a call ended for its caller: with its result, by leaving its stream early, because the
 caller cancelled it, with an error of framerpc's, or with any other exception."""
+
+
+Place: TypeAlias = tuple[str, int]
+"""Where a message stands in its topic: epoch and offset."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Publish:
+    """One message, as its publisher saw it.
+
+    Attributes:
+        id: The call that published it (-1 for a server), and which one of that: its payload.
+        topic: Where.
+        keyed: It had an idempotency key.
+        began: When it was sent.
+        acknowledged: When the receipt came, or None.
+        place: What the receipt said; None in a topic without history.
+        denied: The error claimed that it was not published.
+    """
+
+    id: tuple[int, int]
+    topic: str
+    keyed: bool
+    began: float
+    acknowledged: float | None = None
+    place: Place | None = None
+    denied: bool = False
+
+    def __str__(self) -> str:
+        return f"message {self.id[0]}/{self.id[1]} of {self.topic}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Sight:
+    """A message that a reader was given.
+
+    Attributes:
+        at: When.
+        id: What was in it.
+        topic: The topic that it came under.
+        place: Where it stands, or None.
+        gap: What was said to be missing before it.
+    """
+
+    at: float
+    id: tuple[int, int]
+    topic: str
+    place: Place | None
+    gap: Gap | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """One subscription, from entering to leaving it.
+
+    Attributes:
+        id: Its number in the run.
+        plan: What was planned of it.
+        since: Where it asked to begin: positions, if it came back.
+        began: When it was entered.
+        opened: When the server had confirmed.
+        recovered: What it said of itself then.
+        places: Where it stood then, in each topic.
+        sights: What it was given, in order.
+        resumes: When it was made again by itself, and whether nothing was missing then.
+        ended: When it was left, or had failed.
+        outcome: How: "left" is as planned, "over" is at the end of the run.
+        error: The error, in words.
+    """
+
+    id: int
+    plan: ReadPlan
+    since: dict[str, Place] | str | int | None
+    began: float
+    opened: float | None = None
+    recovered: bool | None = None
+    places: dict[str, Place] = field(default_factory=dict[str, Place])
+    sights: list[Sight] = field(default_factory=list[Sight])
+    resumes: list[tuple[float, bool]] = field(default_factory=list[tuple[float, bool]])
+    ended: float | None = None
+    outcome: Literal["left", "over", "error", "untyped"] | None = None
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"reader {self.id} ({self.plan.pattern} by client {self.plan.client})"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +132,7 @@ class Call:
         sent: What it uploaded.
         whole: Its streams came to their end.
         retries: How often it was announced to be sent again.
+        publishes: The messages that it published.
     """
 
     id: int
@@ -58,6 +150,7 @@ class Call:
     sent: list[int] = field(default_factory=list[int])
     whole: bool = False
     retries: int = 0
+    publishes: list[Publish] = field(default_factory=list[Publish])
 
     def __str__(self) -> str:
         return f"call {self.id} ({self.plan.deed} of client {self.plan.client})"
@@ -156,9 +249,13 @@ class History:
         healed: When the last fault was over and all servers stood.
         returned: For each client, when it was served again after that; None if it was not.
         probes: How many calls each client made to find out.
+        closing: When the clients began to close.
         ended: When everything was closed.
         left: What was still there then, in words.
         events: What a replay shows besides.
+        readers: By number.
+        finale: What the servers published at the end, when all was well again.
+        states: What each client told of itself, and when.
     """
 
     scenario: Scenario
@@ -169,9 +266,20 @@ class History:
     healed: float = 0.0
     returned: dict[int, float | None] = field(default_factory=dict[int, "float | None"])
     probes: Counter[int] = field(default_factory=Counter[int])
+    closing: float = 0.0
     ended: float = 0.0
     left: list[str] = field(default_factory=list[str])
     events: list[Event] = field(default_factory=list[Event])
+    readers: list[Reader] = field(default_factory=list[Reader])
+    finale: list[Publish] = field(default_factory=list[Publish])
+    states: dict[int, list[tuple[float, str]]] = field(
+        default_factory=dict[int, list[tuple[float, str]]]
+    )
+
+    @property
+    def publishes(self) -> list[Publish]:
+        """All messages that somebody published."""
+        return [one for call in self.calls for one in call.publishes] + self.finale
 
     def executions_of(self, call: Call) -> list[Execution]:
         """Return the executions that belong to a call, the first one first."""
@@ -191,7 +299,27 @@ class History:
             lines.append((one.began, 2, f"  {name} begins, attempt {one.attempt}"))
             if one.ended is not None:
                 lines.append((one.ended, 3, f"  {name} {one.how}"))
+        for message in self.publishes:
+            if message.acknowledged is not None:
+                said = f"  {message} is acknowledged: {message.place}"
+                lines.append((message.acknowledged, 3, said))
+        for reader in self.readers:
+            lines += _course(reader)
         return [f"{at:9.3f}  {text}" for at, _, text in sorted(lines, key=lambda line: line[:2])]
+
+
+def _course(reader: Reader) -> Iterator[tuple[float, int, str]]:
+    yield reader.began, 1, f"{reader} begins, since {reader.since}"
+    if reader.opened is not None:
+        stand = f"recovered={reader.recovered}, {reader.places}"
+        yield reader.opened, 2, f"  {reader} is subscribed, {stand}"
+    for at, recovered in reader.resumes:
+        yield at, 3, f"  {reader} is subscribed again, recovered={recovered}"
+    for one in reader.sights:
+        gap = "" if one.gap is None else f" after {one.gap}"
+        yield one.at, 4, f"  {reader} sees {one.id} of {one.topic} at {one.place}{gap}"
+    if reader.ended is not None:
+        yield reader.ended, 5, f"{reader} ends: {reader.outcome} {reader.error}"
 
 
 def _ending(call: Call) -> str:

@@ -9,7 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import framerpc
-from framerpc import Keepalive, Limits
+from framerpc import Keepalive, Limits, TopicPolicy
+from framerpc.backplane.memory import MemoryStore
 from framerpc.connection import memory
 from tests.simulation.deeds import Node
 from tests.simulation.history import Stop
@@ -34,6 +35,8 @@ class Host:
         self.name = f"s{number}"
         self.number = number
         self._life = 0
+        self._store: MemoryStore | None = None
+        self._scenario = scenario
         self._server: framerpc.Server | None = None
         self._draining: dict[asyncio.Task[None], tuple[framerpc.Server, Stop]] = {}
         self._history = history
@@ -51,8 +54,18 @@ class Host:
         if self._server is None:
             self._life += 1
             node = Node(self._history, self.number, self._life)
-            self._server = framerpc.Server(node, limits=self._limits, keepalive=self._keepalive)
+            if self._store is None or not self._scenario.durable:
+                self._store = MemoryStore(instance=f"{self.name}x{self._life}")
+            self._server = framerpc.Server(
+                node, limits=self._limits, keepalive=self._keepalive, store=self._store,
+                topics=[TopicPolicy("log.>", history=self._scenario.kept)],
+            )  # fmt: skip
             await self._server.start(f"memory://{self.name}")
+
+    async def publish(self, topic: str, data: object) -> framerpc.Published:
+        """Publish for the server that stands here."""
+        assert self._server is not None
+        return await self._server.publish(topic, data)
 
     def drain(self, grace: float) -> asyncio.Task[None] | None:
         """Let the server drain, if one stands here; return what ends with it."""

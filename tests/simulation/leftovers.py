@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from framerpc.client.channel import Channel
 from framerpc.client.client import Client
+from framerpc.client.following import Follower
 from framerpc.client.pool import Pool
+from framerpc.client.subscription import Subscription
 from framerpc.connection import memory
 from framerpc.connection.connection import Connection
 from framerpc.connection.memory_transport import MemoryTransport
 from framerpc.connection.outgoing import OutgoingCall
 from framerpc.connection.streams import ItemReader, ItemWriter
+from framerpc.pubsub.feed import Feed
 from framerpc.server.incoming import IncomingCall
 from framerpc.server.peer import Peer
 from framerpc.server.server import Server
+from framerpc.server.sink import StreamSink
 
 if TYPE_CHECKING:
     from framerpc.testing import Network
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["counted_left", "network_left", "objects", "tasks_left", "timers_left"]
 
 _COUNTED: Final = (
-    Channel, Client, Connection, IncomingCall, ItemReader, ItemWriter, MemoryTransport,
-    OutgoingCall, Peer, Pool, Server, asyncio.Task, asyncio.TimerHandle,
+    Channel, Client, Connection, Feed, Follower, IncomingCall, ItemReader, ItemWriter,
+    MemoryTransport, OutgoingCall, Peer, Pool, Server, StreamSink, Subscription, asyncio.Task,
+    asyncio.TimerHandle,
 )  # fmt: skip
 """What a client or a server consists of."""
 

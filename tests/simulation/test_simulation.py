@@ -94,6 +94,27 @@ def test_worlds_put_retries_hedges_and_drains_to_the_test(histories: list[Histor
     assert len(drained) > 10
 
 
+def test_worlds_put_topics_to_the_test(histories: list[History]) -> None:
+    """Readers are disturbed, come back, are too slow and lose; some get all that they missed."""
+    readers = [reader for history in histories for reader in history.readers]
+    resumes = [recovered for reader in readers for _, recovered in reader.resumes]
+    gaps = [sight.gap for reader in readers for sight in reader.sights if sight.gap is not None]
+    assert {reader.outcome for reader in readers} == {"left", "over", "error"}
+    assert {True, False} == set(resumes)
+    assert sum(isinstance(reader.since, dict) for reader in readers) > 10
+    assert {gap.dropped is None for gap in gaps} == {True, False}
+    publishes = [one for history in histories for one in history.publishes]
+    assert {one.acknowledged is None for one in publishes} == {True, False}
+    assert any(one.denied for one in publishes)
+
+
+def test_worlds_put_states_to_the_test(histories: list[History]) -> None:
+    """Clients are in every state, and more often than once in that which is hardest to reach."""
+    told = [state for history in histories for each in history.states.values() for _, state in each]
+    assert set(told) == {"connecting", "ready", "degraded", "closed"}
+    assert told.count("degraded") > 10
+
+
 def test_seed_makes_the_same_history_again(histories: list[History]) -> None:
     """All chance comes from the seed, and no order from where objects lie in memory."""
     with quiet():

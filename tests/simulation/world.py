@@ -17,21 +17,28 @@ from tenacity.wait import wait_base
 
 import framerpc
 from framerpc import HedgePolicy, Keepalive, Limits, RetryPolicy
+from framerpc.pubsub.topics import matches
 from framerpc.testing import Network, run
-from tests.simulation.deeds import DEEDS, Node
+from tests.simulation.deeds import DEEDS
 from tests.simulation.faults import LONGEST_DELAY, Saboteur
-from tests.simulation.history import Call, Event, History
+from tests.simulation.history import Call, Event, History, Publish, Reader
 from tests.simulation.host import Host
 from tests.simulation.leftovers import counted_left, network_left, objects, tasks_left, timers_left
+from tests.simulation.scenario import TOPICS
+from tests.simulation.topical import acknowledge, read
 
 if TYPE_CHECKING:
     from framerpc.call import Body, CallContext, Handler
-    from tests.simulation.scenario import CallPlan, ClientPlan, Scenario
+    from tests.simulation.history import Place
+    from tests.simulation.scenario import CallPlan, ClientPlan, ReadPlan, Scenario
 
 __all__ = ["carry_out"]
 
 _PATIENCE: Final = 60.0
 """Seconds after the last fault that calls without an end are waited for."""
+
+_LATEST_READER: Final = 20.0
+"""Seconds after the last fault that readers are waited for: more than they are promised."""
 
 _SETTLING: Final = 10.0
 """Seconds after the end for timers that end by themselves: the longest is that of a farewell."""
@@ -73,6 +80,7 @@ class _World:
         self._names = [host.name for host in self._hosts]
         self._clients: list[framerpc.Client] = []
         self._left: set[int] = set()
+        self._reading: dict[int, Reader] = {}  # by the number of the plan: who reads now
 
     async def run(self) -> None:
         """Carry everything out, and see what is left."""
@@ -85,14 +93,25 @@ class _World:
                 await self._connect(number, plan)
                 for number, plan in enumerate(self._scenario.clients)
             ]
+            readings = [
+                asyncio.create_task(self._read(number, plan))
+                for number, plan in enumerate(self._scenario.readers)
+            ]
             calls = [asyncio.create_task(self._call(plan)) for plan in self._scenario.calls]
             await Saboteur(self._network, self, self._names, history).carry_out(
                 self._scenario.faults
             )
             await self._see_service_return()
+            await self._see_readers_served()
             await asyncio.wait(calls, timeout=_PATIENCE)
+            await self._see_readers_served()  # and nothing is missing behind the last call
+            for reading in readings:
+                reading.cancel()
+            await asyncio.gather(*readings, return_exceptions=True)
+            await asyncio.sleep(LONGEST_DELAY)  # until the servers have said that they stopped
             history.left += [f"{call} still waits" for call in history.calls if call.ended is None]
             history.left += counted_left(self._clients)
+            history.closing = loop.time()
             for client in self._clients:
                 await client.close()
             for host in self._hosts:
@@ -120,7 +139,7 @@ class _World:
             reconnect=_FullJitter(chance, 0.1, plan.cap),
             interceptors=[_pass_on] if plan.intercepted else [],
             on_retry=self._retried,
-            on_state=lambda state: self._note(f"client {number} is {state.value}"),
+            on_state=lambda state: self._tells(number, state.value),
             retry=RetryPolicy(
                 stop=lambda state: state.attempt_number >= plan.attempts,
                 wait=_FullJitter(chance, 0.05, 1.0),
@@ -132,6 +151,7 @@ class _World:
             else HedgePolicy(delay=plan.hedge, share=plan.hedge_share),
             balance=plan.balance,
         )
+        self._history.states[number] = [(asyncio.get_running_loop().time(), client.state.value)]
         await client.__aenter__()
         pool = client._core.pool
         assert pool is not None
@@ -144,6 +164,10 @@ class _World:
             call.retries += 1
         what = details.method if call is None else call
         self._note(f"{what} will be sent again in {details.wait:.3f} s after {details.error}")
+
+    def _tells(self, number: int, state: str) -> None:
+        self._history.states[number].append((asyncio.get_running_loop().time(), state))
+        self._note(f"client {number} is {state}")
 
     def _note(self, text: str) -> None:
         self._history.events.append(Event(at=asyncio.get_running_loop().time(), text=text))
@@ -163,8 +187,8 @@ class _World:
         self._history.calls.append(call)
         _current.set(call)
         client = self._clients[plan.client]
-        stub = client.with_options(timeout=plan.timeout, routing_key=plan.key).stub(Node)
-        task = asyncio.create_task(DEEDS[plan.deed].run(stub, call, plan))
+        client = client.with_options(timeout=plan.timeout, routing_key=plan.key)
+        task = asyncio.create_task(DEEDS[plan.deed].run(client, call, plan))
         if plan.cancel is not None:
             loop.call_later(plan.cancel, _give_up, call, task)
         try:
@@ -180,6 +204,24 @@ class _World:
             call.outcome = "ok" if call.whole else "left"
         finally:
             call.ended = loop.time()
+
+    async def _read(self, number: int, plan: ReadPlan) -> None:
+        """Subscribe, and write down what is seen; again, if that failed or it is to return."""
+        await asyncio.sleep(plan.at)
+        loop = asyncio.get_running_loop()
+        since: dict[str, Place] | str | int | None = plan.since
+        while plan.client not in self._left:
+            reader = Reader(
+                id=len(self._history.readers), plan=plan, since=since, began=loop.time()
+            )
+            self._history.readers.append(reader)
+            self._reading[number] = reader
+            client = self._clients[plan.client].with_options(timeout=plan.timeout)
+            since = await read(client, reader, self._history) or since
+            if reader.outcome == "left" and plan.returns is None:
+                break
+            await asyncio.sleep(plan.returns or 0.1)
+        del self._reading[number]
 
     # ------------------------------------------------------------------- faults
 
@@ -246,6 +288,27 @@ class _World:
             else:
                 self._history.returned[number] = loop.time()
                 return
+
+    async def _see_readers_served(self) -> None:
+        """Publish from all servers until each who reads has seen something of each topic."""
+        loop = asyncio.get_running_loop()
+        finale, first = self._history.finale, len(self._history.finale)
+        until = loop.time() + _LATEST_READER
+        while loop.time() < until:
+            for host in self._hosts if self._reading else ():
+                for topic in TOPICS:
+                    one = Publish(id=(-1, len(finale)), topic=topic, keyed=False, began=loop.time())
+                    finale.append(one)
+                    await acknowledge(one, host.publish(topic, (one.id, b"")))
+            await asyncio.sleep(0.1)
+            if all(_has_seen(reader, first) for reader in self._reading.values()):
+                return
+
+
+def _has_seen(reader: Reader, first: int) -> bool:
+    """Return whether a reader has seen something of each topic since the `first` of the finale."""
+    seen = {sight.topic for sight in reader.sights if sight.id[0] == -1 and sight.id[1] >= first}
+    return all(topic in seen for topic in TOPICS if matches(reader.plan.pattern, topic))
 
 
 def _give_up(call: Call, task: asyncio.Task[None]) -> None:
