@@ -47,7 +47,8 @@ REFUSED_TLS: Final = re.compile(
 
 # 11 and 17 look for this file before the shell's own background job has surely made it.
 EARLY_LOOK: Final = re.compile(
-    r"^.*: line \d+: (\S+/urls: No such file or directory|\[: : integer expression expected)\n",
+    r"^(?:.*: line \d+: (?:\S+/urls: No such file or directory|\[: : integer expression expected)"
+    r"|grep: \S+/state: No such file or directory)\n",
     re.MULTILINE,
 )
 
