@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from framerpc.protocol.handshake import Greeting, Reply
     from framerpc.protocol.wire import Wire
 
-__all__ = ["BEHIND_GOAWAY", "Liveness", "Load"]
+__all__ = ["BEHIND_GOAWAY", "SILENT_CLOSE", "Liveness", "Load"]
 
 _logger: Final = logging.getLogger("framerpc.connection")
 
 BEHIND_GOAWAY: Final = 1
 """Nonce of the PING that follows a GOAWAY; those of the keepalive have 0."""
 
-_SILENT_CLOSE: Final = 0.5
+SILENT_CLOSE: Final = 0.5
 """Seconds for the last bytes to a peer that has been given up: it is not expected to read them,
 and who waits must hear of it within a second."""
 
@@ -119,7 +119,7 @@ class Liveness:
 
     def _silent(self, seconds: float) -> None:
         reason = f"no byte from the peer for {seconds:.3g} s"
-        self._give_up(CloseCode.SILENT, reason, _SILENT_CLOSE)
+        self._give_up(CloseCode.SILENT, reason, SILENT_CLOSE)
 
 
 def _number(told: object) -> float | None:

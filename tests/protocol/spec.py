@@ -45,5 +45,5 @@ def blocks(language: str, heading: str | None = None) -> list[str]:
 
 def number(cell: str) -> float | None:
     """Return the number in a cell, whatever its unit; None if there is none."""
-    found = re.fullmatch(r"([\d,]+)( s)?", cell)
+    found = re.fullmatch(r"([\d,]+(?:\.\d+)?)( s)?", cell)
     return float(found[1].replace(",", "")) if found else None

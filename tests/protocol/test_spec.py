@@ -18,6 +18,7 @@ from framerpc.client.state import State
 from framerpc.config import KIB, Keepalive, Limits, TopicLimits, Watchdog
 from framerpc.connection.evidence import Evidence
 from framerpc.connection.keepalive import OVERDUE
+from framerpc.connection.liveness import SILENT_CLOSE
 from framerpc.errors import CLOSE_CODES, STATUSES, CloseCode, Status
 from framerpc.gateway.transport import MAX_MESSAGE
 from framerpc.protocol import states
@@ -406,7 +407,10 @@ def test_table_of_what_can_be_observed() -> None:
     (table,) = spec.tables("What can be observed")
     assert {row["state"] for row in table} == {state.value for state in State}
     keepalive = Keepalive()
-    terms = dataclasses.asdict(keepalive) | {"overdue": keepalive.timeout * OVERDUE}
+    terms = dataclasses.asdict(keepalive) | {
+        "overdue": keepalive.timeout * OVERDUE,
+        "farewell": SILENT_CLOSE,
+    }
     for row in table:
         rule = row["at the latest"].replace("at once", "0").replace("timeout / 2", "overdue")
         seconds = sum(float(terms.get(term, term)) for term in rule.split(" + "))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Final
 
+from framerpc.connection.liveness import SILENT_CLOSE
 from tests.simulation.faults import LONGEST_DELAY
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ __all__ = ["RULES"]
 
 _SLACK: Final = 0.05
 """Seconds: the shortest time from degraded to down is three times as long."""
-
-_CLOSING: Final = 0.5
-"""Seconds that a connection which is given up for its silence may still write (`liveness`)."""
 
 _AFTERMATH: Final = 3.0
 """Seconds for which a trouble that is over may still be felt."""
@@ -134,7 +132,7 @@ def _down(history: History) -> float:
     What is given up may take a moment more to close, if much was still to be written.
     """
     interval = history.scenario.interval
-    return interval + min(history.scenario.patience, interval) + _CLOSING
+    return interval + min(history.scenario.patience, interval) + SILENT_CLOSE
 
 
 def _under_way(history: History, began: float) -> float:
