@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from tests.simulation.trial import judge, quiet, try_seeds
 
 pytestmark = pytest.mark.timeout(120)  # the first that asks for the histories makes them all
 
-BLOCKS = 40
+BLOCKS = 36
 """Tests that the fixed seeds are spread over, so that they can run side by side."""
 
 BLOCK = 50
@@ -54,10 +56,17 @@ def test_promises_are_kept_in_new_worlds(block: int) -> None:
 
 @pytest.fixture(scope="module")
 def histories() -> list[History]:
-    """What happened in a hundred worlds."""
+    """What happened in some worlds."""
     with quiet():
-        judged = [judge(scenario_of(seed))[0] for seed in range(100)]
-    return [history for history in judged if history is not None]
+        return list(_histories(range(150)))
+
+
+def _histories(seeds: range) -> Iterator[History]:
+    for seed in seeds:
+        history, _ = judge(scenario_of(seed))
+        assert history is not None
+        gc.freeze()  # what is kept need not be looked through each time
+        yield history
 
 
 def test_worlds_are_wild(histories: list[History]) -> None:

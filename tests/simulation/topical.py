@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 import framerpc
@@ -84,12 +85,12 @@ async def read(
 async def _follow(subscription: Subscription[Any], reader: Reader, history: History) -> None:
     loop = asyncio.get_running_loop()
     plan = reader.plan
-    leaves = None if plan.leaves is None else loop.time() + plan.leaves
-    while leaves is None or loop.time() < leaves:
-        rest = None if leaves is None else leaves - loop.time()
-        patience = min((each for each in (rest, plan.patience) if each is not None), default=None)
+    leaves = inf if plan.leaves is None else loop.time() + plan.leaves
+    while loop.time() < leaves:
+        until = min(leaves, inf if plan.patience is None else loop.time() + plan.patience)
         try:
-            message: Message[Any] = await asyncio.wait_for(anext(subscription), patience)
+            async with asyncio.timeout_at(None if until == inf else until):
+                message: Message[Any] = await anext(subscription)
         except TimeoutError:
             continue
         call, n = message.data[0]
