@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.concurrency import check_concurrency
@@ -20,6 +21,7 @@ from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.ageing import Ageing
 from framerpc.server.authorizing import authorizing
+from framerpc.server.blocking import from_thread
 from framerpc.server.builtin import add_builtin_methods
 from framerpc.server.complaints import Complaints
 from framerpc.server.counters import Counters
@@ -31,6 +33,7 @@ from framerpc.server.sessions import Sessions
 from framerpc.server.signals import until_signalled
 from framerpc.server.statistics import statistics_of
 from framerpc.server.topics import Topics
+from framerpc.server.trust import trusting
 from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
@@ -123,7 +126,7 @@ class Server:
         self.blocks = Blocks()
         self.complaints = Complaints(self.counters)
         self.draining = False
-        self._trusted = trusted
+        self.trusts = trusting(trusted)
         self._watchdog = watchdog
         self._unwatch = watch(None, None, self.blocks.add)
         around = tuple(interceptors)
@@ -391,12 +394,7 @@ class Server:
     # ---------------------------------------------------------------------- topics
 
     async def publish(
-        self,
-        topic: str | Topic[_T],
-        data: _T,
-        *,
-        key: str | None = None,
-        conflate: str = "",
+        self, topic: str | Topic[_T], data: _T, *, key: str | None = None, conflate: str = ""
     ) -> Published:
         """Publish a message to whoever has subscribed, also where clients may not.
 
@@ -418,17 +416,19 @@ class Server:
         """
         return await self.topics.publish(topic, data, key=key, conflate=conflate)
 
-    # ------------------------------------------------------------------- in flight
+    def publish_from_thread(
+        self, topic: str | Topic[_T], data: _T, *, key: str | None = None, conflate: str = ""
+    ) -> Published:
+        """Do what `publish` does, and block until it is done: for `def` methods and other threads.
 
-    def trusts(self, context: CallContext) -> bool:
-        """Return whether the caller may see tracebacks; not if that cannot be found out."""
-        if isinstance(self._trusted, bool):
-            return self._trusted
-        try:
-            return self._trusted(context)
-        except Exception:
-            _logger.exception("! trusted() failed for %r", context)
-            return False
+        Raises:
+            ConfigurationError: This is the thread of the event loop; `await publish` there.
+            Unavailable: The server does not run.
+        """
+        publish = partial(self.topics.publish, topic, data, key=key, conflate=conflate)
+        return from_thread(self._loop, publish)
+
+    # ------------------------------------------------------------------- in flight
 
     def _accept_paused(self) -> None:
         self.counters.accept_pauses += 1
