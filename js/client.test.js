@@ -347,6 +347,21 @@ test("what a gap tells of is no hole, and neither is what a topic leaves out", a
   assert.deepEqual(gaps, [{ log: 1, "": 1 }]);
 });
 
+test("what was dropped and comes after all is no gap", async () => {
+  const gaps = [];
+  const ongap = ({ dropped }) => gaps.push(dropped);
+  const { client, server, subscription } = await subscribed({ ongap }, STARTED(true, { log: "e:4" }), item(2, { log: 1 }));
+  await subscription.started;
+  const next = subscription.next();
+  server.say(frame(14, 1));
+  const again = await requestAfter(server, 1);
+  assert.deepEqual(again.args[1].since, { log: "e:4" });
+  for (const each of [STARTED(true, { log: "e:4" }), MESSAGE("log", 5)]) server.say(frame(13, again.id, each));
+  assert.equal((await next).value.offset, 5);
+  assert.deepEqual(gaps, []);
+  client.close();
+});
+
 test("a server that cannot go back says so, and the application hears of it", async () => {
   const heard = [];
   const { client, server, subscription } = await subscribed({ onstarted: (news) => heard.push(news) }, STARTED(true, { log: "e:4" }));

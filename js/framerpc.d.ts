@@ -186,7 +186,7 @@ export interface WatchOptions {
   metadata?: { readonly [key: string]: string };
   /** The server has confirmed. `recovered`: nothing was missed since `since`, or the connection before. */
   onstarted?: (news: Started) => void;
-  /** So many messages were left out, by topic; those that are not named under "". */
+  /** So many messages were left out before the next one, by topic; those not named under "". */
   ongap?: (gap: { dropped: { readonly [topic: string]: number } }) => void;
 }
 export interface SubscribeOptions extends WatchOptions {

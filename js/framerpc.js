@@ -1618,6 +1618,7 @@ class Subscription {
     const both = signal === null ? stop : AbortSignal.any([signal, stop]);
     for (let failures = 0; ; failures++) {
       const [method, args, metadata] = place.request();
+      const dropped = []; // told of, and nothing has passed it yet: it may come after all (R-SUBSCRIBE-8)
       try {
         for await (const item of client.stream(method, args, { signal: both, metadata, timeoutMs: null })) {
           if (item[0] === STARTED) {
@@ -1627,7 +1628,10 @@ class Subscription {
             onstarted?.(news);
           } else {
             const found = place.item(item);
-            if (item[0] === GAP) ongap?.({ dropped: item[1] });
+            if (item[0] === GAP) dropped.push(item[1]);
+            if (found !== undefined || item[0] === CHECK) {
+              for (const each of dropped.splice(0)) ongap?.({ dropped: each });
+            }
             if (found !== undefined) yield found;
           }
         }

@@ -55,7 +55,8 @@ class Subscription(AsyncIterator[Message[_T]], Generic[_T]):
     Attributes:
         recovered: Nothing is missing that it asked for. False after a gap that the history did
             not reach across; True again after one that it did.
-        dropped: Messages that the server left out because we were too slow.
+        dropped: Messages that the server left out because we were too slow, and that did not come
+            later.
         resumed: How often it was made again.
 
     Raises (on entering):
@@ -225,17 +226,19 @@ class Subscription(AsyncIterator[Message[_T]], Generic[_T]):
 
     def _start(self, item: Started) -> None:
         """Note where the subscription begins, and whether something is missing before that."""
-        first = self._mark is None
+        before = self._mark
         positions = {topic: Position.parse(text) for topic, text in item.positions.items()}
         self._mark = Bookmark(item.mark, positions, complete=item.complete, exact=item.exact)
         for topic, position in positions.items():
             self._taken.setdefault(topic, position)
         self.recovered = item.recovered and not self._lost
         self._attempts.succeeded()
-        if not first:
+        if before is not None:
             self.resumed += 1
             if not self.recovered:
                 self._gap = Gap(None)
+            elif before.exact:
+                self._take_back(before.awaited())
             if self._on_resume is not None:
                 self._on_resume(self)
         if not self._started.done():
@@ -283,6 +286,17 @@ class Subscription(AsyncIterator[Message[_T]], Generic[_T]):
             for topic, dropped in item.dropped.items():
                 topics[topic] = topics.get(topic, 0) + dropped
             self._gap = Gap(self._gap.dropped + count, topics)
+
+    def _take_back(self, awaited: dict[str, int]) -> None:
+        """Do not tell of dropped messages that come after all: we go on from before them."""
+        gap = self._gap
+        if gap is None or gap.dropped is None:
+            return
+        left = {topic: count - awaited.get(topic, 0) for topic, count in gap.topics.items()}
+        left = {topic: count for topic, count in left.items() if count > 0}
+        count = sum(left.values())
+        self.dropped -= gap.dropped - count
+        self._gap = Gap(count, left) if count else None
 
     def _ended(self, error: FrameRPCError | None) -> None:
         self._inbox.end(error)

@@ -101,6 +101,13 @@ class Bookmark:
         for topic, count in dropped.items():
             self._told[topic] = self._told.get(topic, 0) + count
 
+    def awaited(self) -> dict[str, int]:
+        """Return what gaps have told of that lies behind the positions, by topic.
+
+        Whoever goes on from the positions gets these messages after all.
+        """
+        return {topic: count for topic, count in self._told.items() if count}
+
     def check(self, tops: Mapping[str, Position]) -> tuple[str, ...]:
         """Compare with how far the server says it has come; return where we miss something.
 
@@ -127,10 +134,12 @@ class Bookmark:
         return Step.NEXT if not self.exact or self._excused(topic, missing) else Step.HOLE
 
     def _excused(self, topic: str, missing: int) -> bool:
-        """Return whether a gap has told of the messages that are missing."""
-        for name in (topic, ""):
-            if missing and (told := self._told.pop(name, 0)):
-                if told > missing:
-                    self._told[name] = told - missing
-                missing -= min(told, missing)
-        return not missing
+        """Return whether gaps have told of all the messages that are missing; use them up then."""
+        named = min(missing, self._told.get(topic, 0))
+        unnamed = missing - named
+        if unnamed > self._told.get("", 0):
+            return False
+        for name, count in ((topic, named), ("", unnamed)):
+            if count:
+                self._told[name] -= count
+        return True

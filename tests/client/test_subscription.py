@@ -413,6 +413,43 @@ async def test_what_is_dropped_is_counted_and_told_in_its_place(policy: Any) -> 
             assert await client.call("framerpc/health")  # the connection was never blocked
 
 
+@pytest.mark.parametrize(
+    ("behind", "base", "gap"),
+    [
+        ([], 4, None),  # dropped, and the connection died before the next message
+        ([[0, "log.a", b"\x01", "e", 9, None]], 4, None),  # not all that is missing was told
+        ([[4, {"log.a": "e:7"}]], 7, framerpc.Gap(3, {"log.a": 3})),  # passed, so they are gone
+    ],
+)
+@virtual_time
+async def test_what_was_dropped_and_comes_after_all_is_no_gap(
+    behind: list[Any], base: int, gap: framerpc.Gap | None
+) -> None:
+    """A gap that was not handed out yet is told only as far as the resumed stream keeps it."""
+    async with ScriptedPeer() as server:
+        await server.listen("memory://dropped")
+        async with framerpc.connect("memory://dropped") as client:
+            entering = asyncio.create_task(client.subscribe("log.a").__aenter__())
+            await greeted(server)
+            first = (await server.receive_frame())[1]
+            items(server, first, [1, True, "e", {"log.a": "e:4"}, True, True])
+            items(server, first, [2, {"log.a": 3}], *behind)
+            messages = await entering
+            if behind and behind[0][0] == 0:  # the client found a hole, and goes back
+                await server.expect([11, first, 0])
+                server.send_frame([12, first, 0])
+            else:
+                server.send_frame([14, first])
+            again = await server.receive_frame()
+            assert msgspec.msgpack.decode(again[-1])[1]["since"] == {"log.a": f"e:{base}"}
+            items(server, again[1], [1, True, "e", {"log.a": f"e:{base}"}, True, True])
+            items(server, again[1], [0, "log.a", b"\x01", "e", base + 1, None])
+            assert (await anext(messages)).gap == gap
+            assert messages.dropped == (gap.dropped if gap else 0)
+            server.abort()
+            await messages.aclose()
+
+
 @virtual_time
 async def test_disconnect_recovers_from_history() -> None:
     """A subscriber that is too slow for its queue comes back, and loses nothing."""

@@ -88,6 +88,18 @@ def test_a_gap_without_names_excuses_any_topic() -> None:
     assert bookmark.see("b", Position("e", 4)) is Step.HOLE
 
 
+def test_what_gaps_told_of_is_awaited_until_it_is_passed() -> None:
+    """Whoever goes back meanwhile gets it after all; a hole uses nothing of it up."""
+    mark = Bookmark("e", {"a": Position("e", 4)})
+    mark.gap({"a": 2, "": 1})
+    assert mark.awaited() == {"a": 2, "": 1}
+    assert mark.see("a", Position("e", 9)) is Step.HOLE  # four are missing
+    assert mark.awaited() == {"a": 2, "": 1}
+    mark.positions["a"] = Position("e", 4)
+    assert mark.see("a", Position("e", 8)) is Step.NEXT
+    assert mark.awaited() == {}
+
+
 def test_a_check_finds_what_a_quiet_topic_lost() -> None:
     """The last messages of a topic are missed although none follows; each is found once."""
     bookmark = Bookmark("e", {"a": Position("e", 4), "b": Position("e", 4)})

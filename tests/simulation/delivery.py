@@ -99,34 +99,58 @@ def _holes_are_told(history: History) -> Iterator[str]:
     The first message stands behind where the server said that the subscription begins.
     """
     for reader in history.readers:
-        stand, unsure = dict(reader.places), False
-        told: Counter[str] = Counter()
-        for sight in reader.sights:
-            if sight.gap is not None and sight.gap.dropped is None:
-                stand, unsure = {}, True  # it may go on anywhere
-                told.clear()
-            elif sight.gap is not None:
-                told.update(sight.gap.topics)
-            if sight.place is None:
-                continue
-            epoch, offset = sight.place
-            before = stand.get(sight.topic, None if unsure else (epoch, 0))
-            stand[sight.topic] = sight.place
-            if before is None:
-                continue
-            if before[0] != epoch:
+        for before, sight, untold, _ in _steps(reader):
+            assert sight.place is not None
+            if before[0] != sight.place[0]:
                 yield f"{reader} went from {before} to {sight.place} and was told nothing"
-            elif not _excused(told, sight.topic, offset - before[1] - 1):
+            elif untold:
                 yield f"{reader} went from {before} to {sight.place}, told of {sight.gap}"
 
 
-def _excused(told: Counter[str], topic: str, missing: int) -> bool:
-    """Take missing messages off those that gaps have told of; return whether there were enough."""
+def _gaps_are_true(history: History) -> Iterator[str]:
+    """Nobody is told of more missing messages of one topic than do not come.
+
+    Of a pattern it may be: what was told before a message of another topic can still come.
+    """
+    for reader in history.readers:
+        for before, sight, _, left in _steps(reader):
+            if left and sight.topic == reader.plan.pattern:
+                yield f"{reader} went from {before} to {sight.place}, told of {left} too many"
+
+
+def _steps(reader: Reader) -> Iterator[tuple[Place, Sight, int, int]]:
+    """Return each way from one message of a topic to the next, unless nobody knows what is between.
+
+    With it go how many messages are missing that no gap has told of, and how many more were told
+    of than are missing.
+    """
+    stand, unsure = dict(reader.places), False
+    told: Counter[str] = Counter()
+    for sight in reader.sights:
+        if sight.gap is not None and sight.gap.dropped is None:
+            stand, unsure = {}, True  # it may go on anywhere
+            told.clear()
+        elif sight.gap is not None:
+            told.update(sight.gap.topics)
+        if sight.place is None:
+            continue
+        epoch, offset = sight.place
+        before = stand.get(sight.topic, None if unsure else (epoch, 0))
+        stand[sight.topic] = sight.place
+        if before is None:
+            continue
+        untold = _untold(told, sight.topic, offset - before[1] - 1)
+        yield before, sight, untold, told[sight.topic]
+
+
+def _untold(told: Counter[str], topic: str, missing: int) -> int:
+    """Take missing messages off those that gaps have told of; return for how many there was none."""
+    missing = max(missing, 0)
     for name in (topic, ""):
-        taken = min(told[name], max(missing, 0))
+        taken = min(told[name], missing)
         told[name] -= taken
         missing -= taken
-    return missing <= 0
+    return missing
 
 
 def _unrecovered_is_told(history: History) -> Iterator[str]:
@@ -284,6 +308,7 @@ RULES: Final[dict[str, Callable[[History], Iterator[str]]]] = {
     "P3 once": _each_is_seen_once,
     "P3 order": _order_is_kept,
     "P3 holes": _holes_are_told,
+    "P3 gaps": _gaps_are_true,
     "P3 told": _unrecovered_is_told,
     "P3 window": _recoverable_is_recovered,
     "P3 beginning": _beginnings_are_right,

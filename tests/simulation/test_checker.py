@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.checker import RULES, check
 from tests.simulation.history import Call, Execution, History, Stop, Trouble
 from tests.simulation.scenario import CallPlan, ClientPlan, Scenario
+from tests.simulation.spoiling import complaints, each_of
 
 CLIENT = ClientPlan(
     servers=(0,), balance="random", cap=1.0, attempts=2, share=0.0, floor=0.0, hedge=None,
@@ -241,16 +242,10 @@ def test_every_rule_is_tested() -> None:
     assert list(WRONG) == list(RULES)
 
 
-@pytest.mark.parametrize(
-    ("rule", "spoil"),
-    [(rule, spoil) for rule, spoils in WRONG.items() for spoil in spoils],
-    ids=lambda value: value if isinstance(value, str) else value.__name__,
-)
+@each_of(WRONG)
 def test_broken_promise_is_found(rule: str, spoil: Callable[[History], None]) -> None:
     """Of a history with one thing wrong, the rule for it says so."""
-    history = good()
-    spoil(history)
-    assert [sentence for sentence in check(history) if sentence.startswith(f"{rule}: ")]
+    assert complaints(rule, good(), spoil)
 
 
 def test_the_tolerance_is_what_is_promised() -> None:

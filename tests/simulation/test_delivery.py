@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from framerpc import Gap
 from tests.simulation import delivery
 from tests.simulation.checker import check
 from tests.simulation.history import Call, History, Publish, Reader, Sight, Trouble
 from tests.simulation.scenario import ReadPlan
+from tests.simulation.spoiling import complaints, each_of
 from tests.simulation.test_checker import PLAN
 from tests.simulation.test_checker import good as without_topics
 
@@ -124,6 +123,11 @@ def _hole_of_which_too_little_is_told(history: History) -> None:
     history.readers[0].sights[1].gap = Gap(1, {"log.a": 1})
 
 
+def _hole_of_which_too_much_is_told(history: History) -> None:
+    del history.readers[0].sights[1]
+    history.readers[0].sights[1].gap = Gap(2, {"log.a": 2})
+
+
 def _another_epoch(history: History) -> None:
     history.readers[0].sights[-1].place = ("f", 1)
 
@@ -195,6 +199,7 @@ WRONG: dict[str, tuple[Callable[[History], None], ...]] = {
     "P3 once": (_repeated, _recovered_twice),
     "P3 order": (_swapped, _swapped_without_offsets),
     "P3 holes": (_hole, _hole_at_the_beginning, _hole_of_which_too_little_is_told, _another_epoch),
+    "P3 gaps": (_hole_of_which_too_much_is_told,),
     "P3 told": (_not_told, _told_for_nothing, _told_too_often),
     "P3 window": (_given_up_too_early,),
     "P3 beginning": (
@@ -212,16 +217,10 @@ def test_every_rule_is_tested() -> None:
     assert list(WRONG) == list(delivery.RULES)
 
 
-@pytest.mark.parametrize(
-    ("rule", "spoil"),
-    [(rule, spoil) for rule, spoils in WRONG.items() for spoil in spoils],
-    ids=lambda value: value if isinstance(value, str) else value.__name__,
-)
+@each_of(WRONG)
 def test_broken_promise_is_found(rule: str, spoil: Callable[[History], None]) -> None:
     """Of a history with one thing wrong, the rule for it says so."""
-    history = good()
-    spoil(history)
-    assert [sentence for sentence in check(history) if sentence.startswith(f"{rule}: ")]
+    assert complaints(rule, good(), spoil)
 
 
 def test_gap_excuses_what_it_tells_of() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from tests.simulation import states
 from tests.simulation.checker import check
 from tests.simulation.history import History, Trouble
+from tests.simulation.spoiling import complaints, each_of
 from tests.simulation.test_checker import good as calm
 
 
@@ -91,16 +90,10 @@ def test_every_rule_is_tested() -> None:
     assert list(WRONG) == list(states.RULES)
 
 
-@pytest.mark.parametrize(
-    ("rule", "spoil"),
-    [(rule, spoil) for rule, spoils in WRONG.items() for spoil in spoils],
-    ids=lambda value: value if isinstance(value, str) else value.__name__,
-)
+@each_of(WRONG)
 def test_broken_promise_is_found(rule: str, spoil: Callable[[History], None]) -> None:
     """Of a history with one thing wrong, the rule for it says so."""
-    history = good()
-    spoil(history)
-    assert [sentence for sentence in check(history) if sentence.startswith(f"{rule}: ")]
+    assert complaints(rule, good(), spoil)
 
 
 def test_busy_is_not_down() -> None:
