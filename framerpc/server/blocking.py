@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from framerpc.errors import ConfigurationError, Unavailable
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["from_thread"]
 
 _T = TypeVar("_T")
+
+_LOOK: Final = 0.5
+"""Seconds between looks whether the loop is still there: one that was closed tells nobody."""
 
 
 def from_thread(
@@ -28,24 +31,32 @@ def from_thread(
     result.
 
     Args:
-        loop: That of the server; None if it does not run.
-        make: Returns the coroutine; called in the loop.
+        loop: That of the server; None if it does not run in this process.
+        make: Returns the coroutine.
 
     Raises:
         ConfigurationError: This is the thread of the loop: it would wait for itself.
         Unavailable: The loop does not run, or ends before the coroutine does.
     """
     if loop is None or not loop.is_running():
-        raise Unavailable("the server does not run")
+        raise Unavailable("the server does not run in this process")
     if asyncio._get_running_loop() is loop:  # noqa: SLF001 - as Server.run does
         raise ConfigurationError(
             "this is the thread of the server's event loop, which must not block; await it instead"
         )
-
-    async def run() -> _T:
-        return await make()
-
+    work = make()
     try:
-        return asyncio.run_coroutine_threadsafe(run(), loop).result()
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:  # closed since we looked
+        work.close()
+        raise Unavailable(_STOPPED) from None
+    while not concurrent.futures.wait([future], _LOOK).done:
+        if loop.is_closed():
+            raise Unavailable(_STOPPED)
+    try:
+        return future.result()
     except concurrent.futures.CancelledError:
-        raise Unavailable("the server was stopped meanwhile") from None
+        raise Unavailable(_STOPPED) from None
+
+
+_STOPPED: Final = "the server was stopped meanwhile"

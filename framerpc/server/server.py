@@ -423,12 +423,12 @@ class Server:
 
         Raises:
             ConfigurationError: This is the thread of the event loop; `await publish` there.
-            Unavailable: The server does not run.
+            Unavailable: The server does not run, or not in this process.
         """
         publish = partial(self.topics.publish, topic, data, key=key, conflate=conflate)
-        return from_thread(self._loop, publish)
+        return from_thread(self._loop if self._pid == os.getpid() else None, publish)
 
-    # ------------------------------------------------------------------- in flight
+    # -------------------------------------------------------------------- counting
 
     def _accept_paused(self) -> None:
         self.counters.accept_pauses += 1
