@@ -131,7 +131,9 @@ class Bookmark:
         if position.epoch != seen.epoch:
             return Step.EPOCH
         missing = position.offset - seen.offset - here
-        return Step.NEXT if not self.exact or self._excused(topic, missing) else Step.HOLE
+        if not missing or not self.exact or self._excused(topic, missing):
+            return Step.NEXT
+        return Step.HOLE
 
     def _excused(self, topic: str, missing: int) -> bool:
         """Return whether gaps have told of all the messages that are missing; use them up then."""
