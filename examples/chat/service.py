@@ -1,155 +1,285 @@
-"""The chat as a service: say something in a room, follow a room.
+"""The chat as a service: each call is one transaction, and what it changed is told after it.
 
-Who somebody is comes from the connection (`authenticate`), not from an argument. A room keeps
-its last lines and numbers them, so that whoever follows it again after a lost connection says
-which was the last, and misses none.
+Nothing is remembered here: state is in the database, who follows what is the server's business.
+Who somebody is comes from the connection, not from an argument.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
-from typing import Literal
+import hashlib
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import framerpc
+from examples.chat import api
+from examples.chat.api import (
+    CHUNK,
+    LONGEST_FILE,
+    Event,
+    File,
+    Found,
+    Message,
+    Mine,
+    Place,
+    Registered,
+    Room,
+    RoomState,
+    TooMany,
+    Typing,
+    here,
+)
+from examples.chat.state import accounts, files, messages, rooms
+from framerpc import TopicAction, TopicPolicy, Watch
 
-__all__ = ["Chat", "Line", "RoomFull", "TooSlow", "authenticate"]
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-HISTORY = 1000
-"""Lines that a room remembers."""
+    from examples.chat.state.database import Database, Told, Transaction
 
-LONGEST_NAME = 32
-"""Characters of a member's name."""
+__all__ = ["POLICIES", "Chat"]
 
-LONGEST_ROOM = 64
-"""Characters of a room's name."""
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-BACKLOG = 1000
-"""Lines that may wait for one member before it is sent away as too slow."""
+POLICIES: Final = [
+    # What a lost connection may miss before it gets a new snapshot instead.
+    TopicPolicy("chat.room.*", history=200, ttl=3600, publish="server", presence=False),
+    TopicPolicy("chat.account.*", history=50, ttl=3600, publish="server", presence=False),
+    TopicPolicy("chat.here.*", publish="server"),
+]
 
-
-@dataclass
-class Line:
-    """Something that happened in a room."""
-
-    number: int
-    kind: Literal["joined", "left", "said"]
-    who: str
-    text: str = ""
-
-    def __str__(self) -> str:
-        return f"<{self.who}> {self.text}" if self.kind == "said" else f"* {self.who} {self.kind}"
-
-
-@framerpc.error
-@dataclass(eq=False)
-class RoomFull(framerpc.CallError):
-    """The room takes no more members."""
-
-    room: str
-    limit: int
-
-
-@framerpc.error
-@dataclass(eq=False)
-class TooSlow(framerpc.CallError):
-    """A member did not read; follow the room again after line `last`."""
-
-    last: int
+_BATCH: Final = 16
+"""Pieces of a file in one transaction: each waits for the disk."""
 
 
-class _Member:
-    """Somebody who follows a room, and the lines that wait for them."""
+class Chat(api.Chat):
+    """Rooms to talk in.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.lines: deque[Line] = deque()
-        self.wake = asyncio.Event()
-        self.overrun = False
+    Args:
+        database: What is remembered.
+    """
 
-    def offer(self, line: Line) -> None:
-        """Queue a line; never wait."""
-        if len(self.lines) < BACKLOG:
-            self.lines.append(line)
-        else:
-            self.overrun = True
-        self.wake.set()
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changes: set[asyncio.Task[Any]] = set()
 
+    async def close(self) -> None:
+        """Wait until all that was changed was told, then close the database."""
+        if self._changes:
+            await asyncio.wait(self._changes)
+        await asyncio.to_thread(self._database.close)
 
-@dataclass
-class _Room:
-    history: deque[Line] = field(default_factory=lambda: deque[Line](maxlen=HISTORY))
-    members: list[_Member] = field(default_factory=list[_Member])
-    number: int = 0
+    # ----------------------------------------------------------------------- who may connect
 
-    def add(self, kind: Literal["joined", "left", "said"], who: str, text: str = "") -> Line:
-        self.number += 1
-        line = Line(self.number, kind, who, text)
-        self.history.append(line)
-        for member in self.members:
-            member.offer(line)
-        return line
+    async def authenticate(self, credentials: framerpc.Credentials) -> str | None:
+        """Return the name that a token proves; None for those who have none yet."""
+        token = credentials.token
+        if token is None:
+            return None
+        name, _ = await self._database.run(accounts.find, token)
+        if name is None:
+            raise framerpc.Unauthenticated("nobody has this token; register, or log in again")
+        return name
 
+    @staticmethod
+    def authorize(call: framerpc.CallContext) -> None:
+        """Let those without an account make one, and nothing else."""
+        ours = call.method.startswith("Chat/")
+        if ours and call.identity is None and call.method != "Chat/register":
+            raise framerpc.Unauthenticated("make an account first: call Chat/register")
 
-def authenticate(credentials: framerpc.Credentials) -> str:
-    """Take the token for the caller's name. A real chat would look it up."""
-    name = (credentials.token or "").strip()
-    if not name or len(name) > LONGEST_NAME:
-        raise framerpc.Unauthenticated(
-            f"say who you are: a name of 1 to {LONGEST_NAME} characters as token"
+    async def authorize_topic(self, identity: str | None, action: TopicAction, topic: str) -> bool:
+        """Show who is in a room to its members; all else goes through the service."""
+        prefix, _, room = topic.rpartition(".")
+        if identity is None or prefix != "chat.here" or not room.isdecimal():
+            return False
+        if action not in {TopicAction.SUBSCRIBE, TopicAction.PRESENCE}:
+            return False
+        number = int(room)
+        if topic != here(number).name:
+            return False
+        allowed, _ = await self._database.run(rooms.is_member, number, identity)
+        return allowed
+
+    # ------------------------------------------------------------------------------- accounts
+
+    async def register(self, name: str) -> Registered:
+        registered, _ = await self._database.run(accounts.register, name)
+        return registered
+
+    def mine(self) -> Watch[Mine, Place]:
+        return Watch(f"chat.account.{_caller()}", partial(self._ask, rooms.mine))
+
+    # ---------------------------------------------------------------------------------- rooms
+
+    async def rooms(self) -> list[Room]:
+        return await self._ask(rooms.public_rooms)
+
+    async def create(self, name: str, about: str = "", *, private: bool = False) -> Place:
+        return await self._change(rooms.create, name, about, private=private)
+
+    async def direct(self, name: str) -> Place:
+        return await self._change(rooms.direct, name)
+
+    async def join(self, room: int) -> Place:
+        return await self._change(rooms.join, room)
+
+    async def leave(self, room: int) -> None:
+        await self._change(rooms.leave, room)
+
+    async def invite(self, room: int, name: str) -> None:
+        await self._change(rooms.invite, room, name)
+
+    async def describe(self, room: int, about: str) -> None:
+        await self._change(rooms.describe, room, about)
+
+    async def set_role(self, room: int, name: str, role: api.Role) -> None:
+        await self._change(rooms.set_role, room, name, role)
+
+    def room(self, room: int, last: int = 50) -> Watch[RoomState, Event]:
+        return Watch(
+            f"chat.room.{room}",
+            partial(self._ask, messages.room_state, room, last),
+            authorize=partial(self._ask, rooms.role_of, room),  # also when it resumes
         )
-    return name
 
+    # ------------------------------------------------------------------------------- messages
 
-@framerpc.service
-class Chat:
-    """Rooms to talk in."""
+    async def say(self, room: int, text: str, key: str, file: int | None = None) -> Message:
+        if file is None and not text.strip():
+            raise framerpc.InvalidArgument("text: say something, or send a file")
+        return await self._change(messages.say, room, text, key=key, file=file)
 
-    def __init__(self, members: int = 100) -> None:
-        self.limit = members
-        self.rooms: dict[str, _Room] = {}
+    async def history(
+        self, room: int, *, before: int | None = None, after: int = 0, limit: int = 50
+    ) -> list[Message]:
+        return await self._ask(messages.history, room, before=before, after=after, limit=limit)
 
-    @framerpc.method
-    async def say(self, room: str, text: str) -> int:
-        """Say something in a room and return the number of the line."""
-        return self._room(room).add("said", framerpc.current_call().identity, text).number
+    async def edit(self, room: int, number: int, text: str) -> Message:
+        return await self._change(messages.edit, room, number, text)
 
-    @framerpc.method(idempotent=True)
-    async def who(self, room: str) -> list[str]:
-        """Return who follows a room."""
-        return sorted({member.name for member in self._room(room).members})
+    async def delete(self, room: int, number: int) -> Message:
+        return await self._change(messages.delete, room, number)
 
-    @framerpc.method
-    async def follow(self, room: str, since: int | None = None) -> AsyncGenerator[Line, None]:
-        """Stream the lines of a room: from now on, or all that came after line `since`."""
-        here = self._room(room)
-        if len(here.members) >= self.limit:
-            raise RoomFull(room=room, limit=self.limit)
-        member = _Member(framerpc.current_call().identity)
-        if since is not None:
-            if since > here.number:  # counted by a server that ended, and its lines with it
-                since = 0
-            member.lines.extend(line for line in here.history if line.number > since)
-        here.members.append(member)
-        here.add("joined", member.name)
-        last = since or 0
+    async def react(self, room: int, number: int, emoji: str, *, on: bool = True) -> Message:
+        return await self._change(messages.react, room, number, emoji, on=on)
+
+    async def read(self, room: int, number: int) -> None:
+        await self._change(rooms.read, room, number)
+
+    async def typing(self, room: int) -> None:
+        await self._ask(rooms.role_of, room)
+        await framerpc.current_call().server.publish(here(room), Typing(_caller()))
+
+    async def search(
+        self, text: str, *, room: int | None = None, before: int | None = None, limit: int = 20
+    ) -> Found:
+        return await self._ask(messages.search, text, room=room, before=before, limit=limit)
+
+    # ---------------------------------------------------------------------------------- files
+
+    async def upload(
+        self,
+        room: int,
+        name: str,
+        type: str,  # noqa: A002 - as in the contract
+        parts: AsyncIterator[bytes],
+    ) -> File:
+        file = await self._ask(files.begin, room, name, type)
         try:
-            while True:
-                while member.lines:
-                    line = member.lines.popleft()
-                    last = line.number
-                    yield line
-                if member.overrun:
-                    raise TooSlow(last=last)
-                member.wake.clear()
-                await member.wake.wait()
-        finally:
-            here.members.remove(member)
-            here.add("left", member.name)
+            digest, size, number = hashlib.sha256(), 0, 0
+            async for chunks in _batches(parts):
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                await self._database.run(files.add, file, number, chunks)
+                number += len(chunks)
+            taken, _ = await self._database.run(files.finish, file, size, digest.hexdigest())
+        except BaseException:  # the caller went away, too: its stream has ended
+            await asyncio.shield(self._database.run(files.drop, file))
+            raise
+        return taken
 
-    def _room(self, name: str) -> _Room:
-        if not 0 < len(name) <= LONGEST_ROOM:
-            raise framerpc.InvalidArgument(f"room: a name of 1 to {LONGEST_ROOM} characters")
-        return self.rooms.setdefault(name, _Room())
+    async def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
+        await self._ask(files.open_, file)
+        for number in itertools.count(skip):
+            chunk, _ = await self._database.run(files.chunk, file, number)
+            if chunk is None:
+                return
+            yield chunk
+
+    # ---------------------------------------------------------------------------- inner parts
+
+    async def _ask(
+        self,
+        question: Callable[Concatenate[Transaction, str, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Run a transaction of the caller's that nobody else needs to hear of."""
+        answer, _ = await self._database.run(question, _caller(), *args, **kwargs)
+        return answer
+
+    async def _change(
+        self,
+        change: Callable[Concatenate[Transaction, str, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Run a transaction of the caller's, then tell what it changed.
+
+        A caller who goes away in between stops neither.
+        """
+        task = asyncio.ensure_future(self._apply(change, *args, **kwargs))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+    async def _apply(
+        self,
+        change: Callable[Concatenate[Transaction, str, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        result, told = await self._database.run(change, _caller(), *args, **kwargs)
+        await _tell(framerpc.current_call().server, told)
+        return result
+
+
+async def _tell(server: framerpc.Server, told: Told) -> None:
+    for room, event in told.rooms:
+        await server.publish(f"chat.room.{room}", event)
+    for name, place in told.accounts:
+        await server.publish(f"chat.account.{name}", place)
+    for name in told.removed:
+        server.recheck(name)
+
+
+def _caller() -> str:
+    who: str = framerpc.current_call().identity
+    return who
+
+
+async def _batches(parts: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Cut a stream of bytes into chunks, and hand them out several at a time.
+
+    Raises:
+        TooMany: It is longer than a file may be.
+    """
+    waiting, size = bytearray(), 0
+    async for part in parts:
+        size += len(part)
+        if size > LONGEST_FILE:
+            raise TooMany(what="bytes of a file", limit=LONGEST_FILE)
+        waiting += part
+        while len(waiting) >= _BATCH * CHUNK:
+            yield _chunks(waiting[: _BATCH * CHUNK])
+            del waiting[: _BATCH * CHUNK]
+    if waiting:
+        yield _chunks(waiting)
+
+
+def _chunks(content: bytearray) -> list[bytes]:
+    return [bytes(content[start : start + CHUNK]) for start in range(0, len(content), CHUNK)]

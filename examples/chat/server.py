@@ -1,0 +1,90 @@
+"""The chat's server: the service with its rules, at the addresses for programs and for browsers."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import framerpc
+from examples.chat.pages import pages
+from examples.chat.service import POLICIES, Chat
+from examples.chat.state.database import Database
+from framerpc.gateway import App
+from framerpc.gateway.http import HttpServer
+
+__all__ = ["ADDRESS", "HTTP", "add_serve", "entrance", "main_serve", "make_server", "shown"]
+
+ADDRESS = "tcp://127.0.0.1:7007"
+HTTP = "127.0.0.1:7080"
+
+
+def make_server(data: Path) -> framerpc.Server:
+    """Return a server of the chat.
+
+    Args:
+        data: The folder for its state; made if there is none.
+
+    Raises:
+        OSError: The folder cannot be made.
+        sqlite3.Error: The database cannot be opened.
+        ValueError: The database belongs to another version.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    chat = Chat(Database(data / "chat.db", time.time))
+    server = framerpc.Server(
+        chat,
+        authenticate=chat.authenticate,
+        authorize=chat.authorize,
+        authorize_topic=chat.authorize_topic,
+        topics=POLICIES,
+    )
+    server.on_stop(chat.close)
+    return server
+
+
+def entrance(server: framerpc.Server, place: str) -> HttpServer:
+    """Return the address for browsers: the page, and the gateway at /rpc.
+
+    Args:
+        server: Answers the calls.
+        place: `host:port`, or `:port` on this machine only.
+
+    Raises:
+        ValueError: It is no such place.
+    """
+    host, _, port = place.rpartition(":")
+    gateway = App(server)
+    return HttpServer(gateway, host or "127.0.0.1", int(port), pages(gateway, "/rpc"), path="/rpc")
+
+
+def shown(url: str) -> str:
+    """Return an address as people use it: the page for browsers instead of what it dials."""
+    return url.replace("ws://", "http://").removesuffix("rpc") if url.startswith("ws:") else url
+
+
+def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand `serve`."""
+    parser = commands.add_parser("serve", help="run a server", description=main_serve.__doc__)
+    parser.add_argument("--data", type=Path, default=Path("chat-data"), help="folder for its state")
+    parser.add_argument("--url", default=ADDRESS, help="for programs (%(default)s)")
+    parser.add_argument("--http", default=HTTP, metavar="HOST:PORT", help="for browsers (%(default)s)")
+    parser.set_defaults(run=main_serve)
+
+
+def main_serve(options: argparse.Namespace) -> int:
+    """Serve until a signal comes; print one line for each address, ports as they really are."""
+    try:
+        server = make_server(options.data)
+        server.run(options.url, entrance(server, options.http), ready=_announce)
+    except (OSError, ValueError, sqlite3.Error, framerpc.FrameRPCError) as error:
+        sys.stderr.write(f"chat serve: {error}\n")
+        return 1
+    return 0
+
+
+def _announce(server: framerpc.Server) -> None:
+    for url in server.urls:
+        print(shown(url), flush=True)
