@@ -31,7 +31,8 @@ class App(Entrance):
 
     Run by itself it starts and stops the server (ASGI's lifespan). Mounted it does not hear of
     the start; let the app around it listen: `async with server.listen(gateway): yield`. Any other
-    address that the server listens at will do as well.
+    address that the server listens at will do as well. A mount takes WebSockets with a slash at
+    the end of their path; `framerpc.gateway.http.HttpServer` adds one where it is missing.
 
     Args:
         server: Gets the clients.

@@ -2,7 +2,8 @@
 
 The framerpc server starts it, hears the signals, and stops it when the last connection is gone.
 What a stranger may cost before there is a WebSocket is bounded here: connections, headers, and the
-time to ask for something. Compression of messages is off (protocol.md, "Threat model").
+time to ask for something. Compression of messages is off (protocol.md, "Threat model"). It may
+serve a larger app, of which nothing is known here but where the gateway is in it.
 
 The only importer of uvicorn. Spec: protocol.md, "WebSocket".
 """
@@ -19,13 +20,17 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from framerpc.connection.addresses import Address
 from framerpc.connection.listen import Entrance, Listener, bind
+from framerpc.errors import ConfigurationError
 from framerpc.gateway.transport import MAX_MESSAGE
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Awaitable, Callable, Generator
+    from typing import TypeAlias
 
     from framerpc.gateway.app import App
+
+    AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 __all__ = ["HttpServer"]
 
@@ -36,18 +41,38 @@ _SHUTDOWN: Final = 1
 class HttpServer(Entrance):
     """An address for the gateway: `server.listen(HttpServer(App(server), "127.0.0.1", 8080))`.
 
+    With `app`, pages are served beside it:
+    `HttpServer(gateway, "127.0.0.1", 8080, Starlette(routes=[Mount("/rpc", gateway)]), path="/rpc")`.
+    The server starts and stops as it does without one, so `app` hears nothing of ASGI's lifespan:
+    what it needs belongs into `Server.on_start` and `Server.on_stop`. Its requests that still run
+    when the server stops get a second. It bounds itself what a request costs once its headers are
+    here: the length of a body, and the time that it takes.
+
     Args:
-        app: The gateway.
+        gateway: Takes the WebSockets, and ends with its server.
         host: Name or address to bind.
         port: TCP port, 0 for any free one; see `Server.urls`.
+        app: The ASGI app to serve, in which the gateway is mounted; None for the gateway itself.
+        path: Where `app` has mounted it, such as "/rpc". It ends the address in `Server.urls`, and
+            a WebSocket for it needs no slash at its end, without which Starlette's `Mount`
+            refuses one.
+
+    Raises:
+        ConfigurationError: The path is none, or there is nothing in which it could be.
     """
 
-    def __init__(self, app: App, host: str, port: int) -> None:
-        self._app = app
+    def __init__(
+        self, gateway: App, host: str, port: int, app: AsgiApp | None = None, *, path: str = ""
+    ) -> None:
+        self._path = _checked(path, mounted=app is not None)
+        self._app: AsgiApp = gateway if app is None else app
+        if self._path:
+            self._app = _slashed(self._app, self._path)
+        self._server = gateway.server
         self._address = Address("tcp", host=host, port=port)
         self._web: _Web | None = None
         self._task: asyncio.Task[None] | None = None
-        app.server.on_stop(self._stop)
+        self._server.on_stop(self._stop)
 
     async def open(self) -> Listener:
         """Bind and serve.
@@ -55,15 +80,16 @@ class HttpServer(Entrance):
         Raises:
             OSError: The system refuses the address.
         """
-        limits = self._app.server.limits
+        limits = self._server.limits
         sock = await bind(self._address)
         host, port = sock.getsockname()[:2]
         self._web = web = _Web(
             uvicorn.Config(
                 self._app,
+                interface="asgi3",
                 http=_patient(limits.handshake_timeout),
                 ws=_WebSocket,
-                lifespan="off",
+                lifespan="off",  # the server's hooks are there for that
                 log_config=None,  # the process has its own
                 access_log=False,
                 server_header=False,
@@ -86,7 +112,7 @@ class HttpServer(Entrance):
             sock.close()
             self._task.result()
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return Listener(Address("ws", path=place), _nothing)
+        return Listener(Address("ws", path=place + self._path), _nothing)
 
     async def _stop(self) -> None:
         """End the web server, and what is left of its connections."""
@@ -152,6 +178,29 @@ def _patient(seconds: float) -> type[H11Protocol]:
                 self.transport.abort()
 
     return Patient
+
+
+def _checked(path: str, *, mounted: bool) -> str:
+    """Return a path without the slash at its end."""
+    if path and not mounted:
+        raise ConfigurationError(
+            f"path={path!r} is where app has mounted the gateway, and there is no app; alone, the "
+            "gateway takes WebSockets at any path"
+        )
+    if path and (not path.startswith("/") or any(each in path for each in "?# %")):
+        raise ConfigurationError(f'path is like "/rpc", got {path!r}')
+    return path.rstrip("/")
+
+
+def _slashed(app: AsgiApp, path: str) -> AsgiApp:
+    """Return the app, which then finds a slash behind `path` when it is asked for a WebSocket."""
+
+    async def slashed(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket" and scope["path"] == path:
+            scope = {**scope, "path": f"{path}/", "raw_path": f"{path}/".encode()}
+        await app(scope, receive, send)
+
+    return slashed
 
 
 def _nothing() -> None:

@@ -68,7 +68,7 @@ async def close_code(client: ClientConnection) -> int | None:
 
 async def over_http(server: framerpc.Server, head: bytes) -> bytes:
     """Send some bytes to the port and return all that comes back."""
-    host, port = server.url.removeprefix("ws://").split(":")
+    host, port = server.url.split("/")[2].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(head)
     answer = await reader.read()
