@@ -252,6 +252,21 @@ for (const way of ["tcp", "ws"]) {
       });
     }
 
+    test("a watch that is refused when it is resumed ends with the error", async () => {
+      const watch = client.watch("Live/follow_if_allowed", ["points.kept"]);
+      assert.ok("snapshot" in (await watch.next()).value);
+      await client.call("Live/ban", [true]);
+      try {
+        await client.call("Live/drop").catch(() => {});
+        await assert.rejects(watch.next(), { name: "DeclaredError", errorName: "live.OutOfStock" });
+        assert.equal((await watch.next()).done, true); // and is not tried again
+        const another = client.watch("Live/follow_if_allowed", ["points.kept"]);
+        await assert.rejects(another.started, { name: "DeclaredError" });
+      } finally {
+        await client.call("Live/ban", [false]);
+      }
+    });
+
     test("who is on a topic can be seen", async () => {
       const subscription = client.subscribe(`log.room.${way}`);
       await subscription.started;

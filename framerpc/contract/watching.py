@@ -63,12 +63,18 @@ class Watch(Generic[_S, _C]):
             topic has begun, so that nothing is lost in between; a change that is in the state
             already, but published after this, comes all the same.
         publish: Who may publish to the topic: the server only, or clients as well.
+        authorize: Called each time when the watch is begun or resumed, before the subscription
+            to the topic; raises to refuse it, usually `PermissionDenied` or a declared error. May
+            be `async`. The snapshot is no place for that: one who resumes gets none. The error
+            ends the watch for its caller, also in the middle; after `Unavailable` or
+            `ResourceExhausted` it would come again by itself. See `Server.recheck` for a right
+            that is taken away while the watch goes on.
 
     Raises:
-        ConfigurationError: The snapshot cannot be called.
+        ConfigurationError: The snapshot, or `authorize`, cannot be called.
     """
 
-    __slots__ = ("publish", "snapshot", "topic")
+    __slots__ = ("authorize", "publish", "snapshot", "topic")
 
     def __init__(
         self,
@@ -76,6 +82,7 @@ class Watch(Generic[_S, _C]):
         snapshot: Callable[[], _S | Awaitable[_S]],
         *,
         publish: Literal["server", "anyone"] = "server",
+        authorize: Callable[[], Awaitable[None] | None] | None = None,
     ) -> None:
         if not callable(snapshot):
             raise ConfigurationError(
@@ -83,9 +90,14 @@ class Watch(Generic[_S, _C]):
             )
         if publish not in ("server", "anyone"):
             raise ConfigurationError(f'publish is "server" or "anyone", got {publish!r}')
+        if authorize is not None and not callable(authorize):
+            raise ConfigurationError(
+                f"authorize is a function that raises to refuse the watch, got {authorize!r}"
+            )
         self.topic = topic.name if isinstance(topic, Topic) else topic
         self.snapshot: Callable[[], Any] = snapshot
         self.publish: Literal["server", "anyone"] = publish
+        self.authorize: Callable[[], Awaitable[None] | None] | None = authorize
 
     def __repr__(self) -> str:
         return f"<Watch of {self.topic}>"

@@ -23,7 +23,7 @@ from framerpc.call import Stream
 from framerpc.codecs import packb
 from framerpc.config import TopicLimits
 from framerpc.contract.topic import encode_message, topic_of
-from framerpc.errors import CallError, InvalidArgument, PermissionDenied
+from framerpc.errors import CallError, InvalidArgument, InvalidResult, PermissionDenied
 from framerpc.protocol.topics import (
     POLICIES,
     SINCE,
@@ -243,6 +243,12 @@ class Topics:
     async def watch(self, context: CallContext, watch: Watch[Any, Any], encode: Any) -> Stream:
         """Follow the topic of a watch for a client; return the stream of its items."""
         check_topic(watch.topic)
+        if watch.authorize is not None:
+            verdict: Any = watch.authorize()
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+            if verdict is False:  # meant to refuse, as a rule does
+                raise InvalidResult("Watch.authorize returned False; it has to raise to refuse")
         if watch.publish == "server":
             self._mark(watch.topic)
         since: Position | None = None

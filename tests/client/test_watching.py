@@ -24,12 +24,22 @@ class Step:
     by: int
 
 
+@framerpc.error(name="watching.Banned")
+@dataclass(eq=False)
+class Banned(framerpc.CallError):
+    """Somebody may no longer look."""
+
+    who: str
+
+
 @framerpc.service
 class Board:
     def __init__(self) -> None:
         self.total = 0
         self.snapshots = 0
         self.fails = False
+        self.refusal: framerpc.CallError | None = None
+        self.asked = 0
 
     async def step(self, by: int) -> None:
         self.total += by
@@ -55,6 +65,27 @@ class Board:
             return total
 
         return framerpc.Watch("board", state, publish="anyone")
+
+    def _may(self) -> None:
+        self.asked += 1
+        if self.refusal is not None:
+            raise self.refusal
+
+    @framerpc.method
+    def guarded(self) -> framerpc.Watch[int, Step]:
+        return framerpc.Watch("board", self._state, authorize=self._may)
+
+    @framerpc.method
+    def politely(self) -> framerpc.Watch[int, Step]:
+        async def may() -> None:
+            await asyncio.sleep(1)
+            self._may()
+
+        return framerpc.Watch("board", self._state, authorize=may)
+
+    @framerpc.method
+    def mistaken(self) -> framerpc.Watch[int, Step]:
+        return framerpc.Watch("board", self._state, authorize=lambda: False)  # type: ignore[arg-type,return-value] # pyright: ignore[reportArgumentType]
 
     @framerpc.method
     def wrong(self) -> framerpc.Watch[int, Step]:
@@ -240,3 +271,56 @@ def test_a_watch_is_iterated_by_its_caller_only() -> None:
         framerpc.Watch("t", 5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     with pytest.raises(framerpc.ConfigurationError, match="publish"):
         framerpc.Watch("t", dict, publish="all")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("method", [Board.guarded, Board.politely])
+@virtual_time
+async def test_who_may_watch_is_asked_before_anything_happens(method: Any) -> None:
+    """A watch that `authorize` refuses takes no snapshot, subscribes to nothing, reserves no topic."""
+    board, server = make()
+    board.refusal = framerpc.PermissionDenied("not you")
+    async with pair(server) as client:
+        with pytest.raises(framerpc.PermissionDenied, match="not you"):
+            await anext(client.stream(method))
+        assert (board.asked, board.snapshots) == (1, 0)
+        assert (await client.call("framerpc/health"))["subscriptions"] == 0
+        await client.publish("board", Step(1))  # as long as nobody watches it
+
+
+@pytest.mark.parametrize("refusal", [framerpc.PermissionDenied("not any more"), Banned("ada")])
+@virtual_time
+async def test_a_resumed_watch_may_be_refused(refusal: framerpc.CallError) -> None:
+    """Who resumes is asked again, though no snapshot is taken; the error ends the watch for good."""
+    board, server = make(TopicPolicy("board", history=50))
+    with Network() as network:
+        async with pair(server) as client:
+            updates = aiter(client.stub(Board).guarded())
+            assert await anext(updates) == Snapshot(0)
+            network.cut()
+            await board.step(1)
+            assert await anext(updates) == Change(Step(1))
+            assert (board.asked, board.snapshots) == (2, 1)
+            board.refusal = refusal
+            network.cut()
+            await board.step(2)
+            for _ in range(2):  # it does not try again
+                with pytest.raises(type(refusal)) as caught:
+                    await anext(updates)
+                assert caught.value.detail == refusal.detail
+            assert (board.asked, board.snapshots) == (3, 1)
+
+
+def test_authorize_is_a_function() -> None:
+    """A value in the place of the function is refused where the watch is made."""
+    with pytest.raises(framerpc.ConfigurationError, match="authorize is a function"):
+        framerpc.Watch("board", lambda: 0, authorize=True)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+@virtual_time
+async def test_false_is_no_permission() -> None:
+    """An `authorize` that returns False, as a rule about topics would, lets nobody in."""
+    board, server = make()
+    async with pair(server) as client:
+        with pytest.raises(framerpc.InvalidResult, match="has to raise to refuse"):
+            await anext(client.stream(Board.mistaken))
+        assert board.snapshots == 0

@@ -40,6 +40,7 @@ class Live:
         self.notes: list[str] = []
         self.attempts = 0
         self.points = 0
+        self.banned = False
 
     @framerpc.method
     async def echo(self, value: Any) -> Any:
@@ -145,6 +146,19 @@ class Live:
     @framerpc.method
     def follow(self, topic: str) -> framerpc.Watch[int, int]:
         return framerpc.Watch(topic, lambda: self.points)
+
+    @framerpc.method
+    def follow_if_allowed(self, topic: str) -> framerpc.Watch[int, int]:
+        def authorize() -> None:
+            if self.banned:
+                raise OutOfStock("rights")
+
+        return framerpc.Watch(topic, lambda: self.points, authorize=authorize)
+
+    @framerpc.method
+    async def ban(self, banned: bool) -> None:
+        """Say whether watches are refused from now on."""
+        self.banned = banned
 
     @framerpc.method
     async def send_away(self) -> None:
