@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import framerpc
 from examples.chat.pages import pages
@@ -15,7 +16,16 @@ from examples.chat.state.database import Database
 from framerpc.gateway import App
 from framerpc.gateway.http import HttpServer
 
-__all__ = ["ADDRESS", "HTTP", "add_serve", "entrance", "main_serve", "make_server", "shown"]
+__all__ = [
+    "ADDRESS",
+    "HTTP",
+    "Commands",
+    "add_serve",
+    "entrance",
+    "main_serve",
+    "make_server",
+    "shown",
+]
 
 ADDRESS = "tcp://127.0.0.1:7007"
 HTTP = "127.0.0.1:7080"
@@ -65,12 +75,18 @@ def shown(url: str) -> str:
     return url.replace("ws://", "http://").removesuffix("rpc") if url.startswith("ws:") else url
 
 
-def add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+"""Where subcommands are added; argparse has no other name for it."""
+
+
+def add_serve(commands: Commands) -> None:
     """Add the subcommand `serve`."""
     parser = commands.add_parser("serve", help="run a server", description=main_serve.__doc__)
     parser.add_argument("--data", type=Path, default=Path("chat-data"), help="folder for its state")
     parser.add_argument("--url", default=ADDRESS, help="for programs (%(default)s)")
-    parser.add_argument("--http", default=HTTP, metavar="HOST:PORT", help="for browsers (%(default)s)")
+    parser.add_argument(
+        "--http", default=HTTP, metavar="HOST:PORT", help="for browsers (%(default)s)"
+    )
     parser.set_defaults(run=main_serve)
 
 
