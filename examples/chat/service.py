@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import framerpc
@@ -110,7 +109,7 @@ class Chat(api.Chat):
         return registered
 
     def mine(self) -> Watch[Mine, Place]:
-        return Watch(f"chat.account.{_caller()}", partial(self._ask, rooms.mine))
+        return Watch(f"chat.account.{_caller()}", lambda: self._ask(rooms.mine))
 
     # ---------------------------------------------------------------------------------- rooms
 
@@ -139,10 +138,13 @@ class Chat(api.Chat):
         await self._change(rooms.set_role, room, name, role)
 
     def room(self, room: int, last: int = 50) -> Watch[RoomState, Event]:
+        async def authorize() -> None:  # also when it resumes, and no snapshot is taken
+            await self._ask(rooms.role_of, room)
+
         return Watch(
             f"chat.room.{room}",
-            partial(self._ask, messages.room_state, room, last),
-            authorize=partial(self._ask, rooms.role_of, room),  # also when it resumes
+            lambda: self._ask(messages.room_state, room, last),
+            authorize=authorize,
         )
 
     # ------------------------------------------------------------------------------- messages
