@@ -84,6 +84,8 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
         once: On a client, it is sent again under its number when a connection is lost.
         now: Returns the loop's time; from any thread.
         link: What a call with a stream came over, for the server itself.
+        rechecked: Rights were taken from the caller while it ran (`Server.recheck`): whoever
+            allowed a subscription before has to be asked again.
     """
 
     method: str
@@ -108,6 +110,7 @@ class CallContext(msgspec.Struct, eq=False, weakref=True):
     choice: Any = None
     once: bool = False
     link: Any = None
+    rechecked: bool = False
 
     def __repr__(self) -> str:
         return f"<CallContext {self.method} from {self.peer or 'here'}>"

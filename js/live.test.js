@@ -267,6 +267,31 @@ for (const way of ["tcp", "ws"]) {
       }
     });
 
+    test("when rights are asked about again, who may goes on and who may not gets the error", async () => {
+      const [kept, lost] = ["kept", "lost"].map((name) => `log.rights.${name}.${way}`);
+      const states = [];
+      const subscription = client.subscribe(kept, { onstarted: (state) => states.push(state) });
+      const refused = client.subscribe(lost);
+      const watch = client.watch("Live/follow", ["points.kept"]);
+      await Promise.all([subscription.started, refused.started, watch.next()]);
+      assert.equal(await client.call("Live/recheck", [lost]), 1);
+      try {
+        await client.call("Live/post", [kept, 3]);
+        await client.call("Live/post", [lost, 3]);
+        await client.call("Live/add_points", [3]);
+        const found = [];
+        while (found.length < 3) found.push((await subscription.next()).value.value);
+        assert.deepEqual(found, [0, 1, 2]);
+        assert.deepEqual(states, [{ recovered: true, resumed: false }, { recovered: true, resumed: true }]);
+        await assert.rejects(refused.next(), { name: "PermissionDenied" });
+        assert.equal((await watch.next()).value.change, 3); // and no snapshot before it
+      } finally {
+        await client.call("Live/recheck");
+        subscription.close();
+        watch.close();
+      }
+    });
+
     test("who is on a topic can be seen", async () => {
       const subscription = client.subscribe(`log.room.${way}`);
       await subscription.started;

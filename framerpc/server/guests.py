@@ -43,17 +43,24 @@ class Guest:
     Attributes:
         name: As given.
         sinks: Its subscriptions, by call.
+        loose: Those that are no streams of their own: they begin, or an interceptor iterates.
     """
 
-    __slots__ = ("allowance", "name", "sinks")
+    __slots__ = ("allowance", "loose", "name", "sinks")
 
     def __init__(self, name: str, allowance: Allowance) -> None:
         self.name = name
         self.allowance = allowance
         self.sinks: dict[int, StreamSink] = {}
+        self.loose: set[StreamSink] = set()
 
     def __repr__(self) -> str:
         return f"<Guest {self.name}, {len(self.sinks)} subscriptions>"
+
+    def hold(self, sink: StreamSink) -> None:
+        """Know of a subscription until it has ended."""
+        self.loose.add(sink)
+        sink.listed = self.loose
 
     def attach(self, connection: Connection, call_id: int, sink: StreamSink) -> None:
         """Let the items of a subscription leave as the stream of a call; it needs no task."""
@@ -67,6 +74,7 @@ class Guest:
             else:
                 connection.fail(call_id, error.status, _YES, error.detail)
 
+        self.loose.discard(sink)
         self.sinks[call_id] = sink
         sink.attach(connection.streams.feeder(call_id), gone)
 
@@ -81,12 +89,18 @@ class Guest:
         return True
 
     def drain(self, connection: Connection) -> None:
-        """End all subscriptions, so that the client takes them elsewhere."""
+        """End all subscriptions, so that the client takes them elsewhere, or asks for them again.
+
+        What waits for credit is dropped; what the connection has taken already arrives, before
+        the end.
+        """
         for call_id, sink in list(self.sinks.items()):
             del self.sinks[call_id]
             sink.close(Leave.CLOSED)
             connection.streams.forget(call_id)
             connection.end_stream(call_id)
+        for sink in list(self.loose):
+            sink.revoke()
 
     def lost(self, reason: Leave) -> None:
         """End all subscriptions: the connection is gone."""

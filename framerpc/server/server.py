@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.concurrency import check_concurrency
@@ -21,7 +20,6 @@ from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
 from framerpc.server.ageing import Ageing
 from framerpc.server.authorizing import authorizing
-from framerpc.server.blocking import from_thread
 from framerpc.server.builtin import add_builtin_methods
 from framerpc.server.complaints import Complaints
 from framerpc.server.counters import Counters
@@ -29,6 +27,7 @@ from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.hooks import Hooks
 from framerpc.server.listening import Listening
 from framerpc.server.peers import Credentials, Peers
+from framerpc.server.server_topics import ServerTopics
 from framerpc.server.sessions import Sessions
 from framerpc.server.signals import until_signalled
 from framerpc.server.statistics import statistics_of
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from framerpc.concurrency import ConcurrencyLimit
     from framerpc.config import TopicLimits, TopicPolicy
     from framerpc.contract.service import MethodSpec
-    from framerpc.contract.topic import Topic
-    from framerpc.pubsub.events import Published
     from framerpc.pubsub.store import Store
     from framerpc.server.ageing import ConnectionAge
     from framerpc.server.reply_store import ReplyStore
@@ -60,14 +57,13 @@ _ARRIVAL: Final = 0.5
 """Seconds for those who were connecting when the server was told to stop: TLS takes a while."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-_T = TypeVar("_T")
 _Hook = TypeVar("_Hook", bound="Callable[[], Awaitable[None] | None]")
 
 
 _WATCHDOG: Final = Watchdog()
 
 
-class Server:
+class Server(ServerTopics):
     """Offers the methods of services and functions to clients.
 
     Args:
@@ -390,43 +386,6 @@ class Server:
                 'use "await server.serve(url)"'
             )
         run(self.serve(*urls, tls=tls, grace=grace, ready=ready))
-
-    # ---------------------------------------------------------------------- topics
-
-    async def publish(
-        self, topic: str | Topic[_T], data: _T, *, key: str | None = None, conflate: str = ""
-    ) -> Published:
-        """Publish a message to whoever has subscribed, also where clients may not.
-
-        Cancelling it changes nothing but that nobody learns where the message stands.
-
-        Args:
-            topic: Where.
-            data: Anything that can be a result.
-            key: Names this message: a second one with the same key is not published.
-            conflate: What it is about: it replaces the one before where only the latest count.
-
-        Returns:
-            Where it stands, and how many subscribers it went to.
-
-        Raises:
-            InvalidArgument: The topic, a key or the data is impossible.
-            ResourceExhausted: A limit on histories is reached.
-            Unavailable: The store cannot take it.
-        """
-        return await self.topics.publish(topic, data, key=key, conflate=conflate)
-
-    def publish_from_thread(
-        self, topic: str | Topic[_T], data: _T, *, key: str | None = None, conflate: str = ""
-    ) -> Published:
-        """Do what `publish` does, and block until it is done: for `def` methods and other threads.
-
-        Raises:
-            ConfigurationError: This is the thread of the event loop; `await publish` there.
-            Unavailable: The server does not run, or not in this process.
-        """
-        publish = partial(self.topics.publish, topic, data, key=key, conflate=conflate)
-        return from_thread(self._loop if self._pid == os.getpid() else None, publish)
 
     # -------------------------------------------------------------------- counting
 

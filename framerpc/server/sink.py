@@ -46,6 +46,8 @@ class StreamSink(AsyncIterator[Buffer]):
         first: Items to send before the first event.
         feed: The subscription, once it is known where it begins.
         left: Why it ended, for who wants to know who is there.
+        listed: Where it is to be taken out when it has ended.
+        revoked: It was ended before all else, and has nothing to say.
         on_end: Called once when the broker, or we, have ended the subscription.
     """
 
@@ -59,13 +61,17 @@ class StreamSink(AsyncIterator[Buffer]):
         "feed",
         "first",
         "left",
+        "listed",
         "on_end",
+        "revoked",
     )
 
     def __init__(self) -> None:
         self.first: deque[Buffer] = deque()
         self.feed: Feed | None = None
         self.left = Leave.CLOSED
+        self.listed: set[StreamSink] | None = None
+        self.revoked = False
         self.on_end: Callable[[], None] | None = None
         self._feeder: ItemFeeder | None = None
         self._gone: Callable[[CallError | None], None] | None = None
@@ -99,6 +105,8 @@ class StreamSink(AsyncIterator[Buffer]):
     def end(self, error: CallError | None, /) -> None:
         """Say that nothing more comes; see `Sink.end`."""
         self._ended, self._error = True, error
+        if self.listed is not None:
+            self.listed.discard(self)
         if self.on_end is not None:
             self.on_end()
         if self._gone is not None:
@@ -136,6 +144,12 @@ class StreamSink(AsyncIterator[Buffer]):
         self._gone = self._feeder = None
         if self.feed is not None and not self._ended:
             self.feed.end()
+
+    def revoke(self) -> None:
+        """End the subscription, with what it would have said first."""
+        self.revoked = True
+        self.first.clear()
+        self.close()
 
     # ------------------------------------------------- iterated by an interceptor
 

@@ -203,6 +203,7 @@ class Topics:
             recovered = feed.recovered is not False
             if isinstance(since, Bookmark):
                 recovered = recovered and recoverable
+            guest.hold(sink)
             sink.announce(feed, _started(feed, recovered=recovered))
 
         feed = await self._broker.subscribe(
@@ -216,6 +217,9 @@ class Topics:
             announce=announce,
         )
         context.started = context.now()
+        if context.rechecked:
+            sink.revoke()
+            return Stream(sink)
         if options.group is None and (feed.bases or recoverable):
             self._checks.add(feed)
         if not is_pattern(pattern) and self._broker.policies.of(pattern).presence:
@@ -277,6 +281,7 @@ class Topics:
         sink = StreamSink()
 
         def announce(feed: Feed) -> None:
+            guest.hold(sink)
             sink.announce(feed, _started(feed, recovered=feed.recovered is True))
 
         feed = await self._broker.subscribe(
@@ -299,6 +304,8 @@ class Topics:
         except BaseException:
             sink.close()
             raise
+        if context.rechecked or sink.revoked:  # the second while the snapshot was taken
+            sink.revoke()
         return Stream(sink)
 
     def _mark(self, topic: str) -> None:

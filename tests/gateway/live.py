@@ -41,6 +41,7 @@ class Live:
         self.attempts = 0
         self.points = 0
         self.banned = False
+        self.closed = ""
 
     @framerpc.method
     async def echo(self, value: Any) -> Any:
@@ -161,6 +162,12 @@ class Live:
         self.banned = banned
 
     @framerpc.method
+    async def recheck(self, closed: str = "") -> int:
+        """Close a topic, and have the caller asked about again."""
+        self.closed = closed
+        return server.recheck(framerpc.current_call().identity)
+
+    @framerpc.method
     async def send_away(self) -> None:
         """Ask every client for no new calls."""
         for peer in list(server.peers.welcome):
@@ -173,9 +180,15 @@ def who(credentials: framerpc.Credentials) -> str:
     return credentials.token or "anonymous"
 
 
+def may(identity: str, action: framerpc.TopicAction, topic: str) -> bool:
+    return topic != live.closed
+
+
+live = Live()
 server = framerpc.Server(
-    Live(),
+    live,
     authenticate=who,
+    authorize_topic=may,
     limits=framerpc.Limits(max_calls=64),
     topics=[
         framerpc.TopicPolicy("log.>", history=100),
