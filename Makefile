@@ -41,11 +41,11 @@ help: ## Show what there is
 test: check pytest pytest-loop js ## Check everything: style, types, spelling, tests on both loops, JavaScript
 	@echo "== all good"
 
-demo: $(VENV)/.runs ## Show framerpc at work, in half a minute
-	@$(RUN) -m examples.demo
+demo: $(VENV)/.runs ## Show framerpc at work, in half a minute; ARGS=--stay keeps the chat open
+	@$(RUN) -m examples.demo $(ARGS)
 
-chat: $(VENV)/.runs ## Start the chat example
-	@$(RUN) -m examples.chat
+chat: $(VENV)/.runs ## Chat in the terminal; ARGS says more, as in ARGS=--help
+	@$(RUN) -m examples.chat $(ARGS)
 
 bench: $(VENV)/.runs ## Measure speed and memory against a bare echo
 	@$(RUN) -m benchmarks
@@ -122,7 +122,7 @@ $(VENV)/.runs: pyproject.toml
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@echo "== installing framerpc and what it needs"
-	@$(PIP) -e .
+	@$(PIP) -e '.[chat]'
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.runs

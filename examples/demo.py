@@ -1,44 +1,67 @@
-"""A chat between processes that checks itself, then a short measurement: `make demo`.
+"""The chat at work, checking itself, then a short measurement: `make demo`.
 
-A server and four members, each a process of its own on real sockets; one of them uses the
-blocking client, one is killed in the middle. Exit status 0 only if every line reached
-everybody whom it should, once and in order.
+A server with its page, and four members, each a process of its own on real sockets; one of them
+uses the blocking client. One member is killed, comes back, and hears what it missed; the server is
+killed while somebody speaks, and started again. Exit status 0 only if every message reached
+everybody, once and in order, and is in the database besides. `--stay` keeps it open: the members go
+on talking until Ctrl-C, and you can join them in the browser.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
+import itertools
 import json
 import os
 import queue
+import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import framerpc
+import framerpc.sync
 from benchmarks import calls
+from examples.chat.api import Chat
 
 __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOM = "lobby"
 PATIENCE = 20.0
 """Seconds that anything may take here before the demo gives up."""
 
-Line = dict[str, Any]
+SMALL_TALK = (
+    "Has anybody seen my other terminal?",
+    "It is under the browser.",
+    "I like that the restart went unnoticed.",
+    "What restart?",
+    "Try the search: Ctrl+K finds rooms, the field above finds words.",
+    "你好 from the other side of the room.",
+)
+
+Heard = dict[str, Any]
+
+
+class DemoFailedError(Exception):
+    """Something did not happen as it should."""
 
 
 @dataclass
 class Member:
-    """A process that follows the room, and what it has seen."""
+    """A process in the room, and what it has printed."""
 
     name: str
     process: subprocess.Popen[str]
-    arrived: queue.Queue[Line | None] = field(default_factory=queue.Queue["Line | None"])
-    seen: list[Line] = field(default_factory=list[Line])
+    arrived: queue.Queue[Heard | None] = field(default_factory=queue.Queue["Heard | None"])
+    heard: list[Heard] = field(default_factory=list[Heard])
 
     def say(self, text: str) -> None:
         """Say something."""
@@ -46,20 +69,21 @@ class Member:
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 
-    def wait_for(self, kind: str, who: str, text: str = "") -> Line:
-        """Wait until a certain line has arrived, and return it."""
+    def wait_for(self, kind: str, who: str, text: str | None = None) -> Heard:
+        """Wait until something has been heard, and return it."""
         until = time.monotonic() + PATIENCE
+        wanted = f"{who} {kind} {text or ''}".strip()
         while True:
-            for line in self.seen:
-                if (line["kind"], line["who"], line["text"]) == (kind, who, text):
-                    return line
+            for each in self.heard:
+                if (each["kind"], each["who"], text or each["text"]) == (kind, who, each["text"]):
+                    return each
             try:
                 arrived = self.arrived.get(timeout=max(until - time.monotonic(), 0))
             except queue.Empty:
-                raise DemoFailedError(f"{self.name} never saw: {who} {kind} {text}") from None
+                raise DemoFailedError(f"{self.name} never heard: {wanted}") from None
             if arrived is None:
-                raise DemoFailedError(f"{self.name} ended before it saw: {who} {kind} {text}")
-            self.seen.append(arrived)
+                raise DemoFailedError(f"{self.name} ended before it heard: {wanted}")
+            self.heard.append(arrived)
 
     def read(self) -> None:
         """Collect what the process prints; runs in a thread."""
@@ -68,90 +92,152 @@ class Member:
             self.arrived.put(json.loads(text))
         self.arrived.put(None)
 
-
-class DemoFailedError(Exception):
-    """A line did not reach somebody."""
-
-
-def _start(*arguments: str, pipe_in: bool = False) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        stdin=subprocess.PIPE if pipe_in else None,
-        stdout=subprocess.PIPE,
-    )
+    def messages(self) -> list[tuple[int, str, str]]:
+        """Return the messages that it heard, in the order in which it did."""
+        return [(m["number"], m["who"], m["text"]) for m in self.heard if m["kind"] == "said"]
 
 
-def _join(members: list[Member], url: str, name: str, *options: str) -> Member:
-    member = Member(name, _start("examples.chat.bot", url, name, ROOM, *options, pipe_in=True))
-    members.append(member)
-    threading.Thread(target=member.read, daemon=True).start()
-    member.wait_for("joined", name)
-    print(f"  {name} joined{' (blocking client)' if options else ''}")
-    return member
+class Stage:
+    """The server and the members, and how they are started and ended.
+
+    Args:
+        data: The folder for the server's state.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self.members: dict[str, Member] = {}
+        self.tokens: dict[str, str] = {}
+        self.url, self.page = "tcp://127.0.0.1:0", "http://127.0.0.1:0/"
+        self._data = data
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def serve(self) -> None:
+        """Start the server: the first time at any ports that are free, later at the same."""
+        http = self.page.removeprefix("http://").removesuffix("/")
+        places = ("--data", str(self._data), "--url", self.url, "--http", http)
+        self.server = self._start("-m", "examples.chat", "serve", *places)
+        assert self.server.stdout is not None
+        lines = [self.server.stdout.readline().strip() for _ in range(2)]
+        if not all(lines):
+            raise DemoFailedError("the server did not start")
+        self.url, self.page = lines
+
+    def join(self, name: str, *options: str) -> Member:
+        """Start a member, under its old token if it has been here before."""
+        if name in self.tokens:
+            options = (*options, "--token", self.tokens[name])
+        process = self._start("-m", "examples.chat.bot", self.url, name, *options)
+        member = self.members[name] = Member(name, process)
+        threading.Thread(target=member.read, daemon=True).start()
+        self.tokens[name] = member.wait_for("token", name)["text"]
+        return member
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._processes.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End whatever still runs."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
-def _converse(members: list[Member], lines: list[tuple[str, str]]) -> None:
-    """Let members speak in turn; each line must reach all of them before the next."""
-    by_name = {member.name: member for member in members}
+def _converse(stage: Stage, lines: list[tuple[str, str]]) -> None:
+    """Let members speak in turn; each message must reach all of them before the next."""
     for name, text in lines:
-        by_name[name].say(text)
-        numbers = {member.wait_for("said", name, text)["number"] for member in members}
-        number = min(numbers)  # `_check` makes sure that there is one
-        print(f"  {number:3} <{name}> {text}")
+        stage.members[name].say(text)
+        numbers = {m.wait_for("said", name, text)["number"] for m in stage.members.values()}
+        print(f"  {min(numbers):3} <{name}> {text}")
 
 
-def _check(members: list[Member]) -> None:
-    """Make sure that each saw what the others saw from its joining on, once and in order."""
-    for member in members:
-        numbers = [line["number"] for line in member.seen]
-        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            raise DemoFailedError(f"{member.name} saw the lines {numbers}")
-    fullest = max(members, key=lambda member: len(member.seen)).seen
-    for member in members:
-        if member.seen != fullest[-len(member.seen) :]:
-            raise DemoFailedError(f"{member.name} saw another conversation")
-
-
-def _chat(url: str, everybody: list[Member]) -> None:
-    print(f"\nA chat at {url}: a server and four members, each a process of its own\n")
-    ada, bob = _join(everybody, url, "ada"), _join(everybody, url, "bob")
-    eve, dan = _join(everybody, url, "eve", "--blocking"), _join(everybody, url, "dan")
-    for member in everybody:
-        member.wait_for("joined", "dan")
+def _play(stage: Stage) -> None:
+    stage.serve()
+    print(f"The chat is open. Join it in the browser: {stage.page}\n")
+    for name in ("ada", "bob", "dan"):
+        stage.join(name)
+        print(f"      {name} joined")
+    stage.join("eve", "--blocking")
+    print("      eve joined (blocking client)")
+    for watcher, name in itertools.permutations(("ada", "bob", "dan"), 2):
+        stage.members[watcher].wait_for("came", name)  # present, so that it can be seen to go
     _converse(
-        everybody,
+        stage,
         [
-            ("ada", "Hello, everybody."),
-            ("eve", "Hello from a client without an event loop."),
-            ("dan", "I am about to be killed."),
+            ("ada", "Hello, everybody!"),
+            ("eve", "Hello from a blocking client."),
             ("bob", "ünïcödé travels well: 你好"),
         ],
     )
+
+    dan = stage.members.pop("dan")
     dan.process.kill()
-    for member in (ada, bob, eve):
-        member.wait_for("left", "dan")
-    print("      dan was killed; the others saw him leave")
-    _converse(
-        [ada, bob, eve], [("ada", "Is everybody else here?"), ("eve", "I am."), ("bob", "Me too.")]
-    )
-    _check([ada, bob, eve])
-    print(f"\n  every line reached everybody in the room: {len(ada.seen)} lines, once and in order")
+    for name in ("ada", "bob"):
+        stage.members[name].wait_for("went", "dan")
+    print("      dan was killed; ada and bob saw him go")
+    _converse(stage, [("ada", "Is everybody else here?"), ("eve", "I am."), ("bob", "Me too.")])
+
+    stage.server.kill()
+    stage.server.wait()
+    stage.members["bob"].say("Does anybody hear me?")
+    print("      the server was killed; bob speaks all the same")
+    stage.serve()
+    print("      the server was started again")
+    numbers = {
+        member.wait_for("said", "bob", "Does anybody hear me?")["number"]
+        for member in stage.members.values()
+    }
+    print(f"  {min(numbers):3} <bob> Does anybody hear me?")
+    stage.join("dan").wait_for("said", "bob", "Does anybody hear me?")
+    print("      dan came back, and heard what he had missed")
+    _converse(stage, [("eve", "Welcome back, dan."), ("dan", "As if I had never been away.")])
 
 
-def _end(server: subprocess.Popen[str], members: list[Member]) -> None:
-    """Let everybody who is still there leave, then the server."""
-    for member in members:
-        if member.process.stdin is not None and member.process.poll() is None:
-            member.process.stdin.close()
-    for member in members:
-        if member.process.wait(PATIENCE) and member.name != "dan":
+def _check(stage: Stage) -> None:
+    """Make sure that all heard the same: what the server has, each once, and in order."""
+    with framerpc.sync.connect(stage.url, token=stage.tokens["ada"]) as client:
+        (room,) = client.call(Chat.rooms)
+        history = client.call(Chat.history, room.id, limit=200)
+    kept = [(message.number, message.who, message.text) for message in history]
+    if [number for number, _, _ in kept] != list(range(1, len(kept) + 1)):
+        raise DemoFailedError(f"the server's messages have holes: {kept}")
+    for name, member in stage.members.items():
+        if member.messages() != kept:
+            raise DemoFailedError(f"{name} heard {member.messages()}, and was said: {kept}")
+    print(f"\n  every message reached everybody: {len(kept)} messages, once and in order")
+
+
+def _stay(stage: Stage) -> None:
+    """Let the members go on talking."""
+    print(f"\nThe chat stays open at {stage.page} (programs: {stage.url}); Ctrl-C ends it.")
+    with contextlib.suppress(KeyboardInterrupt):
+        for text in itertools.cycle(SMALL_TALK):
+            member = random.choice(list(stage.members.values()))
+            member.say(text)
+            member.wait_for("said", member.name, text)
+            time.sleep(random.uniform(2, 6))
+
+
+def _end(stage: Stage) -> None:
+    """Let everybody leave, then the server."""
+    for member in stage.members.values():
+        assert member.process.stdin is not None
+        member.process.stdin.close()
+    for member in stage.members.values():
+        if member.process.wait(PATIENCE):
             raise DemoFailedError(f"{member.name} exited with {member.process.returncode}")
-    server.terminate()
-    if server.wait(PATIENCE):
-        raise DemoFailedError(f"the server exited with {server.returncode}")
+    stage.server.terminate()
+    if stage.server.wait(PATIENCE):
+        raise DemoFailedError(f"the server exited with {stage.server.returncode}")
 
 
 def _measure() -> None:
@@ -163,28 +249,40 @@ def _measure() -> None:
         )
 
 
+@contextlib.contextmanager
+def _staged() -> Generator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="framerpc-chat-") as data:
+        stage = Stage(Path(data))
+        try:
+            yield stage
+        finally:
+            stage.kill()
+
+
 def main() -> int:
     """Run the demo; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="examples.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--stay", action="store_true", help="keep the chat open until Ctrl-C")
+    options = parser.parse_args()
     stdout: Any = sys.stdout
-    if isinstance(stdout, io.TextIOWrapper):
-        cast("Any", stdout).reconfigure(
-            errors="backslashreplace"
-        )  # a terminal may not know every letter
-    server = _start("examples.chat", "--serve", "--url", "tcp://127.0.0.1:0")
-    members: list[Member] = []
+    if isinstance(stdout, io.TextIOWrapper):  # a terminal may not know every letter
+        cast("Any", stdout).reconfigure(errors="backslashreplace", line_buffering=True)
     try:
-        assert server.stdout is not None
-        _chat(server.stdout.readline().strip(), members)
-        _end(server, members)
-        _measure()
+        with _staged() as stage:
+            _play(stage)
+            _check(stage)
+            if options.stay:
+                _stay(stage)
+            else:
+                _end(stage)
+                _measure()
     except (DemoFailedError, subprocess.SubprocessError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
-    finally:
-        for process in [server, *(member.process for member in members)]:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
     print("\nDone: all checks passed.")
     return 0
 

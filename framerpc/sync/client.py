@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from framerpc.client.state import State
     from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
     from framerpc.contract.service import MethodSpec
+    from framerpc.contract.watching import Update, Watch
     from framerpc.protocol.frames import Outcome
     from framerpc.resolvers.resolver import Resolver
 
@@ -37,6 +38,8 @@ __all__ = ["SyncClient", "connect"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_S = TypeVar("_S")
+_C = TypeVar("_C")
 
 
 def connect(
@@ -233,6 +236,14 @@ class SyncClient(SyncTopics):
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> SyncResultStream[_R]: ...
+    @overload
+    def stream(
+        self,
+        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> SyncResultStream[Update[_S, _C]]: ...
     def stream(
         self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> SyncResultStream[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.timeout(60)  # six processes, and a short measurement
+@pytest.mark.timeout(60)  # seven processes, and a short measurement
 def test_demo_succeeds_on_an_old_terminal() -> None:
     """The demo checks itself and exits with 0, also where only ASCII can be printed."""
     ended = subprocess.run(
@@ -23,4 +23,4 @@ def test_demo_succeeds_on_an_old_terminal() -> None:
         check=False,
     )
     assert (ended.stderr, ended.returncode) == ("", 0)
-    assert "every line reached everybody" in ended.stdout
+    assert "every message reached everybody" in ended.stdout

@@ -41,6 +41,11 @@ class Shop:
         """Stream from a thread."""
         yield str(first)
 
+    @framerpc.method
+    def board(self) -> framerpc.Watch[dict[str, int], str]:
+        """Follow a state."""
+        return framerpc.Watch("board", lambda: {"tea": 1})
+
 
 server = framerpc.Server(Shop())
 
@@ -80,6 +85,7 @@ async def asynchronous() -> None:
         async with client.stream(Shop.watch, "tea") as numbers:
             assert_type(await anext(numbers), int)
         assert_type(client.stream(Shop.names, 1), framerpc.ResultStream[str])
+        assert_type(client.stream(Shop.board), framerpc.WatchStream[dict[str, int], str])
         await client.notify(Shop.buy, "tea")
         assert_type(client.with_options(timeout=1.5, metadata={"a": "b"}), framerpc.Client)
         assert_type(await add(1), int)
@@ -101,5 +107,7 @@ def blocking() -> None:
         assert_type(client.call(Shop.price, "tea"), float)
         assert_type(client.stream(Shop.watch, "tea"), framerpc.sync.SyncResultStream[int])
         assert_type(list(client.stream(Shop.names, 1)), list[str])
+        for update in client.stream(Shop.board):
+            assert_type(update, framerpc.Snapshot[dict[str, int]] | framerpc.Change[str])
         client.notify(Shop.buy, "tea")
         assert_type(client.with_options(timeout=None), framerpc.sync.SyncClient)
