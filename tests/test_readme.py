@@ -12,33 +12,31 @@ from typing import Final
 import pytest
 
 from tests.complaints import SLOW_STEP
+from tests.markdown import Block, blocks
 
 README: Final = Path(__file__).parent.parent / "README.md"
 
 # A program: it runs its own loop, or says on its first line that it can be run.
 RUNNABLE: Final = re.compile(r"\A# run|^asyncio\.run\(", re.MULTILINE)
 
-TEXT: Final = README.read_text(encoding="utf-8")
-BLOCK: Final = re.compile(r"^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS: Final = {
-    f"line {TEXT.count(chr(10), 0, found.start()) + 1}": found["code"]
-    for found in BLOCK.finditer(TEXT)
-}
-PROGRAMS: Final = [line for line, code in BLOCKS.items() if RUNNABLE.search(code)]
+BLOCKS: Final = [
+    block for block in blocks(README.read_text(encoding="utf-8")) if block.language == "python"
+]
+PROGRAMS: Final = [block for block in BLOCKS if RUNNABLE.search(block.text)]
 
 
-@pytest.mark.parametrize("line", BLOCKS)
-def test_block_compiles(line: str) -> None:
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_block_compiles(block: Block) -> None:
     """A Python block is Python; `await` may stand outside a function."""
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    assert compile(BLOCKS[line], str(README), "exec", flags, dont_inherit=True)
+    assert compile(block.text, str(README), "exec", flags, dont_inherit=True)
 
 
-@pytest.mark.parametrize("line", PROGRAMS)
-def test_program_in_readme_runs(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
+def test_program_in_readme_runs(block: Block, tmp_path: Path) -> None:
     """A program of the README ends with exit status 0 and an empty standard error."""
     program = tmp_path / "program.py"
-    program.write_text(BLOCKS[line], encoding="utf-8")
+    program.write_text(block.text, encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-X", "dev", str(program)],
         cwd=tmp_path,
