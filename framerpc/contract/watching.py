@@ -9,7 +9,7 @@ Spec: protocol.md, "Watching".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from framerpc.contract.topic import Topic
 from framerpc.errors import ConfigurationError
@@ -102,8 +102,17 @@ class Watch(Generic[_S, _C]):
     def __repr__(self) -> str:
         return f"<Watch of {self.topic}>"
 
+    # What its caller has in its place, a `WatchStream`, is iterated over: type checkers, to which
+    # a stub is the service itself, are told so here.
+
     def __aiter__(self) -> AsyncIterator[Update[_S, _C]]:
-        raise ConfigurationError(
-            "a Watch is what a method returns; its caller iterates: "
-            "`async for update in client.stub(Service).method():`"
-        )
+        raise ConfigurationError(_NOT_HERE)
+
+    def __anext__(self) -> Awaitable[Update[_S, _C]]:
+        raise ConfigurationError(_NOT_HERE)
+
+
+_NOT_HERE: Final = (
+    "a Watch is what a method returns; its caller iterates: "
+    "`async for update in client.stub(Service).method():`"
+)

@@ -79,6 +79,9 @@ async def asynchronous() -> None:
         assert_type(await shop.buy("tea", count=2), int)
         async for number in shop.watch("tea"):
             assert_type(number, int)
+        assert_type(
+            await anext(shop.board()), framerpc.Snapshot[dict[str, int]] | framerpc.Change[str]
+        )
         assert_type(await client.call(Shop.buy, "tea", count=2), int)
         assert_type(await client.call(Shop.price, "tea"), float)
         assert_type(await client.call("Shop/buy", "tea"), Any)
