@@ -273,6 +273,14 @@ class Client(ClientTopics):
     @overload
     def stream(
         self,
+        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> WatchStream[_S, _C]: ...
+    @overload
+    def stream(
+        self,
         method: Callable[Concatenate[Any, _P], AsyncIterator[_R]],
         /,
         *args: _P.args,
@@ -286,14 +294,6 @@ class Client(ClientTopics):
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> ResultStream[_R]: ...
-    @overload
-    def stream(
-        self,
-        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
-        /,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> WatchStream[_S, _C]: ...
     def stream(
         self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> ResultStream[Any] | WatchStream[Any, Any]:

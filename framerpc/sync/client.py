@@ -223,6 +223,14 @@ class SyncClient(SyncTopics):
     @overload
     def stream(
         self,
+        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> SyncResultStream[Update[_S, _C]]: ...
+    @overload
+    def stream(
+        self,
         method: Callable[Concatenate[Any, _P], AsyncIterator[_R]],
         /,
         *args: _P.args,
@@ -236,14 +244,6 @@ class SyncClient(SyncTopics):
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> SyncResultStream[_R]: ...
-    @overload
-    def stream(
-        self,
-        method: Callable[Concatenate[Any, _P], Watch[_S, _C] | Awaitable[Watch[_S, _C]]],
-        /,
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> SyncResultStream[Update[_S, _C]]: ...
     def stream(
         self, method: str | Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> SyncResultStream[Any]:
