@@ -31,9 +31,13 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c '$(PROBE)' >/dev
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
+NODE := npm --version >/dev/null 2>&1 && node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null
+NPM_INSTALL := npm install --no-package-lock --no-audit --no-fund --silent
+BROWSERS := $(NODE) && { command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
 
-.PHONY: help test check lint types spelling pytest pytest-loop js coverage demo chat bench fuzz soak simulate format clean
+.PHONY: help test check lint types spelling pytest pytest-loop js browser screenshots coverage demo chat bench fuzz soak simulate format clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,13 +94,25 @@ pytest-loop: $(VENV)/.tests
 	fi
 
 js: $(VENV)/.tests ## Try the JavaScript client, where there is node (20 or newer)
-	@if npm --version >/dev/null 2>&1 && node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null; then \
+	@if $(NODE); then \
 		echo "== node: the JavaScript client"; \
-		cd js && npm install --no-package-lock --no-audit --no-fund --silent && \
+		cd js && $(NPM_INSTALL) && \
 		PYTHON="$(CURDIR)/$(RUN)" npm test --silent; \
 	else \
 		echo "== node: the JavaScript client: SKIPPED, there is no node 20 with npm"; \
 	fi
+
+browser: $(VENV)/.tests ## Try the chat's page in a browser, where there is chromium and node
+	@if $(BROWSERS); then \
+		echo "== chromium: the chat's page"; \
+		cd tests/browser && $(NPM_INSTALL) && PYTHON="$(CURDIR)/$(RUN)" npm test --silent; \
+	else \
+		echo "== chromium: the chat's page: SKIPPED, there is no chromium, or no node 20 with npm"; \
+	fi
+
+screenshots: $(VENV)/.tests ## Take the pictures of the chat for the README anew
+	@$(BROWSERS) || { echo "this needs chromium, and node 20 with npm" >&2; exit 1; }
+	@cd tests/browser && $(NPM_INSTALL) && PYTHON="$(CURDIR)/$(RUN)" npm run --silent screenshots
 
 coverage: $(VENV)/.tests ## Measure which branches the tests reach
 	@$(RUN) -m coverage erase
@@ -109,7 +125,7 @@ format: $(VENV)/.tests ## Format the code and mend what ruff can mend
 	@$(RUN) -m ruff format --quiet .
 
 clean: ## Remove the environment and all caches
-	@rm -rf $(VENV) js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
+	@rm -rf $(VENV) js/node_modules tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is made anew when pyproject.toml changes, and only then. Running needs few

@@ -98,8 +98,7 @@ class App {
     }
     this.rooms.render(model, room?.id ?? null);
     this.#drawConnection();
-    $("account").replaceChildren(...(model.me === null ? [] : [avatar(model.me, session.connection.state === "ready"), el("span", { class: "name" }, model.me)]));
-    $("account").setAttribute("aria-label", `Your account: ${model.me ?? ""}`);
+    $("account").replaceChildren(...(model.me === null ? [] : [avatar(model.me, session.connection.state === "ready"), el("span", { class: "name" }, model.me), el("span", { class: "hidden" }, "your account")]));
     const title = room === null ? "Chat" : `${model.title(room)} – Chat`;
     document.title = model.unread > 0 ? `(${model.unread}) ${title}` : title;
     if (room?.info) this.#drawRoom();
@@ -126,10 +125,11 @@ class App {
     set(line, texts[state]);
     const late = state === "connecting" && Date.now() - since > PATIENCE;
     if (state === "connecting" && !late) setTimeout(() => this.changed(), PATIENCE);
+    $("banner-out").hidden = state !== "failed";
     const banner = $("banner");
     banner.hidden = !(late || state === "failed");
     banner.className = state;
-    set(banner, state === "failed" ? `The server refuses us: ${why}. Log out, and log in with a valid token.`
+    set(banner.firstElementChild, state === "failed" ? `The server refuses us: ${why}`
       : `${texts.connecting}${why ? ` (${why})` : ""}. What you write now is sent as soon as there is a connection.`);
   }
 
@@ -261,6 +261,7 @@ class App {
     give("show-people", "people", "People", () => this.side(this.#side === "people" ? null : "people"));
     give("attach", "attach", "Attach a file", null);
     give("send", "send", "Send", null);
+    $("banner-out").addEventListener("click", () => this.#logOut());
     $("nothing-add").addEventListener("click", () => this.#add());
     $("account").addEventListener("click", async () => {
       if (await account.showAccount({ name: this.model.me ?? "You" }) === "out") this.#logOut();

@@ -55,8 +55,8 @@ export function iconButton(name, label, onclick, props = {}) {
 
 /** A circle with the first letter of a name, in a colour of the name's own. */
 export function avatar(name, here = false) {
-  let sum = 0;
-  for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)) % 997;
+  let sum = 7;
+  for (const letter of name) sum = (sum * 131 + letter.codePointAt(0)) % 9973;
   return el("span", { class: `avatar tone-${sum % 8}${here ? " here" : ""}`, "aria-hidden": "true" }, [...name][0].toUpperCase());
 }
 

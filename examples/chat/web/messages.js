@@ -30,6 +30,7 @@ export class MessagesView {
   #divider = null; // number of the last message before the news
   #caughtUp = true; // there was nothing unread
   #current = null; // number of the message that the keyboard is on
+  #drawn = 0; // number of the last message when the list was drawn; scrolling is heard of later
   #goal = null; // number to go to when it is there
   #flash = null;
 
@@ -114,6 +115,7 @@ export class MessagesView {
     const { log, list } = this;
     const anchor = this.#span.follows ? null : this.#anchor();
     const { room, model } = this;
+    this.#drawn = room.last;
     reconcile(list, rowsOf({
       room, span: this.#span, me: model.me, may: rights(room, model.me), divider: this.#divider,
       files: this.files, current: this.#current, deeds: this.deeds,
@@ -168,7 +170,7 @@ export class MessagesView {
     const below = log.scrollHeight - log.scrollTop - log.clientHeight;
     let moved = false;
     if (log.scrollTop < NEAR) moved = this.#span.older();
-    if (below < NEAR) moved = this.#span.newer(this.room.last) || moved;
+    if (below < NEAR && !this.#span.follows) moved = this.#span.newer(this.room.last) || moved;
     if (moved) {
       log.setAttribute("aria-busy", "true");
       this.#span.follows = false;
@@ -184,7 +186,7 @@ export class MessagesView {
   #settled() {
     const { log } = this;
     const below = log.scrollHeight - log.scrollTop - log.clientHeight;
-    this.#span.follows = below <= BOTTOM && this.#span.high >= this.room.last;
+    this.#span.follows = below <= BOTTOM && this.#span.high >= this.#drawn;
   }
 
   #watchSize() {

@@ -1,0 +1,1 @@
+"""The chat's page in a real browser; `make browser`."""
