@@ -73,6 +73,21 @@ test("what is unread is counted, in the list and in the title, until it is shown
   assert.equal(await bob.locator(".count").count(), 0);
 });
 
+test("nothing is read in a page that nobody sees", async () => {
+  const [ada, bob] = await pair(browser, server, ["Hidden-A", "Hidden-B"], "Hidden");
+  const turn = (state) => bob.evaluate((value) => {
+    Object.defineProperty(document, "visibilityState", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
+  await turn("hidden");
+  await say(ada, "are you there?");
+  await message(bob, "are you there?").waitFor();
+  await until(async () => (await bob.title()).startsWith("(1) "), "the number in the title");
+  await bob.locator("#messages .new").waitFor();
+  await turn("visible");
+  await until(async () => !(await bob.title()).startsWith("("), "the title without a number");
+});
+
 test("where the news begin is marked for who comes back", async () => {
   const [ada, bob] = await pair(browser, server, ["Divider-A", "Divider-B"], "Divider");
   await say(ada, "old");
@@ -87,7 +102,7 @@ test("where the news begin is marked for who comes back", async () => {
 
 test("edits, deletions and reactions are seen live", async () => {
   const [ada, bob] = await pair(browser, server, ["Live-A", "Live-B"], "Live");
-  await say(ada, "forst");
+  await say(ada, "one");
   await ada.locator("#text").press("ArrowUp");
   await ada.locator("#text").fill("first");
   await ada.locator("#text").press("Enter");
@@ -206,6 +221,7 @@ test("private rooms are entered by invitation, moderators keep order, direct roo
   await bob.locator("#add").click();
   await bob.getByLabel("Their name").fill("Mod-A");
   await bob.getByRole("button", { name: "Write" }).click();
+  await bob.getByRole("heading", { name: "Mod-A", level: 1 }).waitFor();
   await say(bob, "sorry");
   await ada.locator(".room", { hasText: "Mod-B" }).click();
   await message(ada, "sorry").waitFor();

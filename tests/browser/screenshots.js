@@ -66,28 +66,22 @@ for (const text of ["Lunch at noon?", "The usual place."]) await say(linus, text
 await linus.locator("#add").click();
 await linus.getByLabel("Their name").fill("Ada");
 await linus.getByRole("button", { name: "Write", exact: true }).click();
+await linus.getByRole("heading", { name: "Ada", level: 1 }).waitFor();
 await say(linus, "Do you have a minute?");
 await ada.locator(".room", { hasText: "Linus" }).getByText("1 unread").waitFor();
 await grace.locator("#text").pressSequentially("On i");
 await ada.getByText("Grace is typing …").waitFor();
 
-for (const [device, viewport] of Object.entries(SIZES)) {
-  for (const colorScheme of ["light", "dark"]) {
-    await ada.setViewportSize(viewport);
-    await ada.emulateMedia({ colorScheme });
-    if (device !== "wide" && await ada.locator("#side").isVisible()) await ada.locator("#side").getByRole("button", { name: /^Close/ }).click();
-    await grace.locator("#text").press("t");
-    await ada.getByText("Grace is typing …").waitFor();
-    await ada.mouse.move(viewport.width / 2, 20);
-    await until(() => ada.evaluate(() => document.getAnimations().length === 0), "a still picture");
-    await ada.screenshot({ path: join(FOLDER, `chat-web-${device}-${colorScheme}.png`) });
-    if (device === "phone") {
-      await ada.locator("#back").click();
-      await ada.screenshot({ path: join(FOLDER, `chat-web-${device}-rooms-${colorScheme}.png`) });
-      await ada.locator(".room", { hasText: "Release" }).click();
-      await ada.locator("img[alt='memory and latency.png']").waitFor();
-    }
-  }
+for (const [device, colorScheme] of [["wide", "light"], ["wide", "dark"], ["tablet", "light"], ["phone", "light"], ["phone", "dark"]]) {
+  const viewport = SIZES[device];
+  await ada.setViewportSize(viewport);
+  await ada.emulateMedia({ colorScheme });
+  if (device !== "wide" && await ada.locator("#side").isVisible()) await ada.locator("#side").getByRole("button", { name: /^Close/ }).click();
+  await grace.locator("#text").press("t");
+  await ada.getByText("Grace is typing …").waitFor();
+  await ada.mouse.move(viewport.width / 2, 20);
+  await until(() => ada.evaluate(() => document.getAnimations().length === 0), "a still picture");
+  await ada.screenshot({ path: join(FOLDER, `chat-web-${device}-${colorScheme}.png`) });
 }
 await browser.close();
 await server.stop();

@@ -23,7 +23,14 @@ export const PATIENCE = 20_000; // milliseconds until what should happen counts 
 
 export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: ARGS });
 
-const python = (...words) => spawn(PYTHON, ["-m", ...words], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+const children = new Set();
+process.on("exit", () => { for (const child of children) child.kill("SIGKILL"); }); // when a test breaks off
+
+function python(...words) {
+  const child = spawn(PYTHON, ["-m", ...words], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+  children.add(child);
+  return child;
+}
 
 /** A server of the chat, with its data and its ports for as long as the test goes on. */
 export class Server {

@@ -108,9 +108,11 @@ class App {
     const { room, model, session } = this;
     const { info } = room;
     set($("room-name"), model.title(room));
-    const here = [...session.here].filter((name) => name !== model.me).length;
-    const people = info.kind === "direct" ? (here > 0 ? "here now" : "not here") : `${info.members} in it, ${session.here.size} here`;
-    set($("room-about"), [people, info.about].filter((text) => text !== "").join(" · "));
+    const known = session.connection.state === "ready" && session.here.size > 0; // we are there ourselves
+    const others = [...session.here].filter((name) => name !== model.me).length;
+    const members = info.kind === "direct" ? "" : `${info.members} in it`;
+    const here = info.kind !== "direct" ? `${session.here.size} here` : others > 0 ? "here now" : "not here";
+    set($("room-about"), [members, known ? here : "", info.about].filter((text) => text !== "").join(" · "));
     this.messages.render();
     const typists = room.typists(Date.now()).filter((name) => name !== model.me);
     set($("typing"), typists.length === 0 ? "" : `${names(typists)} ${typists.length === 1 ? "is" : "are"} typing …`);
@@ -130,7 +132,7 @@ class App {
     banner.hidden = !(late || state === "failed");
     banner.className = state;
     set(banner.firstElementChild, state === "failed" ? `The server refuses us: ${why}`
-      : `${texts.connecting}${why ? ` (${why})` : ""}. What you write now is sent as soon as there is a connection.`);
+      : `${texts.connecting}${why ? `: ${why}` : ""}. What you write now is sent as soon as there is a connection.`);
   }
 
   // ----------------------------------------------------------------------------------- rooms

@@ -85,7 +85,7 @@ function reactionsOf({ me, deeds }, message, reactions) {
     return el("li", {}, el("button", {
       type: "button", "aria-pressed": String(ours), title: names(who, 8), data: { focus: `react-${emoji}` },
       "aria-label": `${emoji} ${who.length}: ${names(who, 8)}`, onclick: () => deeds.react(message, emoji, !ours),
-    }, emoji, " ", String(who.length)));
+    }, el("span", { class: "emoji" }, emoji), " ", String(who.length)));
   }));
 }
 

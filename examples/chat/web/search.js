@@ -2,7 +2,7 @@
 
 import { avatar, el, iconButton } from "./dom.js";
 import { sentence } from "./errors.js";
-import { marked, momentOf } from "./text.js";
+import { brieflyOf, marked } from "./text.js";
 
 export class SearchView {
   constructor({ session, model, close, jump }) {
@@ -68,7 +68,7 @@ export class SearchView {
       avatar(message.who),
       el("span", { class: "what" },
         el("span", { class: "head" }, el("strong", {}, message.who), where, " ",
-          el("time", { class: "muted", datetime: message.sent.toISOString() }, momentOf(message.sent))),
+          el("time", { class: "muted", datetime: message.sent.toISOString() }, brieflyOf(message.sent))),
         el("span", { class: "excerpt" }, ...excerpt(message.text || message.file?.name || "", query)))));
   }
 }

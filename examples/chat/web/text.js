@@ -5,11 +5,13 @@ const TRAILING = /[.,;:!?)\]}]+$/;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" });
+const brief = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const dayOfYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 
 export const timeOf = (date) => clock.format(date);
 export const momentOf = (date) => whole.format(date);
+export const brieflyOf = (date) => brief.format(date);
 
 /** Names the day of a date, as seen on `today`. */
 export function dayOf(date, today = new Date()) {
