@@ -32,17 +32,17 @@ async function react(page, text, emoji) {
 
 await make(ada, "Lobby", { about: "Everybody is welcome" });
 for (const each of [grace, linus]) await join_(each, "Lobby");
-await make(ada, "Release 1.0", { about: "What has to be done before we ship" });
-for (const each of [grace, linus]) await join_(each, "Release 1.0");
+await make(ada, "Sunday at the lake", { about: "Who brings what, and when we meet" });
+for (const each of [grace, linus]) await join_(each, "Sunday at the lake");
 await lines(
-  [grace, "Morning! The soak has run all night: 41 million calls, no leak."],
-  [ada, "That is wonderful. Which machine?"],
-  [grace, "The small one, two cores. I killed the server every minute, too."],
-  [grace, "Nobody lost a message, and nobody got one twice."],
+  [grace, "Morning! I have asked for a table under the big tree."],
+  [ada, "That is wonderful. How many of us are there?"],
+  [grace, "Nine, and the dog."],
+  [grace, "I will bring the lemonade and two cakes."],
 );
-await react(ada, "Nobody lost a message, and nobody got one twice.", "🎉");
-await react(linus, "Nobody lost a message, and nobody got one twice.", "🎉");
-await react(grace, "That is wonderful. Which machine?", "👀");
+await react(ada, "I will bring the lemonade and two cakes.", "🎉");
+await react(linus, "I will bring the lemonade and two cakes.", "🎉");
+await react(grace, "That is wonderful. How many of us are there?", "👀");
 const png = await grace.evaluate(async () => {
   const canvas = new OffscreenCanvas(640, 320), c = canvas.getContext("2d");
   c.fillStyle = "#f4f6fc"; c.fillRect(0, 0, 640, 320);
@@ -54,12 +54,12 @@ const png = await grace.evaluate(async () => {
   }
   return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
 });
-await grace.locator("#file").setInputFiles({ name: "memory and latency.png", mimeType: "image/png", buffer: Buffer.from(png) });
+await grace.locator("#file").setInputFiles({ name: "forecast.png", mimeType: "image/png", buffer: Buffer.from(png) });
 await grace.locator("#uploads .ready").waitFor();
-await lines([grace, "Memory in blue, latency in green:"]);
-await ada.locator("img[alt='memory and latency.png']").waitFor();
-await lines([linus, "Then let us tag it. The notes are at https://example.org/notes/1.0 – please read them once more."]);
-await lines([ada, "Reading."]);
+await lines([grace, "The forecast: warmth in blue, wind in green."]);
+await ada.locator("img[alt='forecast.png']").waitFor();
+await lines([linus, "Then let us meet at ten. The way is described at https://example.org/lake – the train leaves at nine."]);
+await lines([ada, "I will be there."]);
 await linus.locator(".room", { hasText: "Lobby" }).click();
 await linus.getByRole("heading", { name: "Lobby", level: 1 }).waitFor();
 for (const text of ["Lunch at noon?", "The usual place."]) await say(linus, text);
