@@ -124,7 +124,7 @@ test("everything can be done by keyboard", async () => {
   await press("?");
   await ada.getByRole("dialog", { name: "Keys" }).waitFor();
   await press("Escape");
-  assert.equal(await ada.locator("dialog").count(), 0);
+  await ada.locator("dialog").waitFor({ state: "detached" });
 });
 
 test("what has the focus can be seen", async () => {

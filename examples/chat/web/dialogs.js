@@ -14,7 +14,7 @@ export function ask({ title, body, wide = false }) {
     let answer = null;
     const close = (value = null) => { answer = value; node.close(); };
     const node = el("dialog", { "aria-labelledby": id, class: wide ? "wide" : null,
-      onclose: () => { node.remove(); resolve(answer); },
+      onclose: () => { node.remove(); refocus(); resolve(answer); },
       onclick: (event) => { if (event.target === node) close(); } },
       el("div", { class: "dialog" },
         el("header", { class: "bar" }, el("h2", { id }, title), el("span", { class: "grow" }),
@@ -24,6 +24,16 @@ export function ask({ title, body, wide = false }) {
     node.showModal();
     node.querySelector("[autofocus]")?.focus();
   });
+}
+
+/**
+ * Focus again what has the focus. Chromium gives it back when a dialog closes, but at times leaves
+ * the caret in the dialog: the text box is focused, and what is typed goes nowhere.
+ */
+function refocus() {
+  const active = document.activeElement;
+  active?.blur();
+  active?.focus({ preventScroll: true });
 }
 
 /** Ask whether to do something that cannot be undone. */
