@@ -162,8 +162,10 @@ class Database:
         What `work` raises undoes it. Cancelling stops waiting: whether the transaction happened
         is then not known.
         """
-        future = self._thread.submit(self._run, lambda each: work(each, *args, **kwargs))
-        return await asyncio.wrap_future(future)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._thread, self._run, lambda each: work(each, *args, **kwargs)
+        )
 
     def close(self) -> None:
         """Wait for the transactions that have begun, and close the file. Idempotent."""
