@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from examples.chat.insisting import insist
 from examples.chat.model import Model, Pending
+from examples.chat.wording import explain
 from framerpc import FrameRPCError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Outbox:
             try:
                 message = await insist(say)
             except FrameRPCError as error:
-                pending.why = str(error)
+                pending.why = explain(error)
             else:
                 self._model.event(message)
                 if pending in self._model.pending:  # nobody knows yet who we are

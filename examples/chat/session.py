@@ -22,6 +22,7 @@ from examples.chat.insisting import insist
 from examples.chat.model import Model, Pending
 from examples.chat.outbox import Outbox
 from examples.chat.showing import LAST, Showing, Window
+from examples.chat.wording import explain
 from framerpc import FrameRPCError, Keepalive, PermissionDenied, Snapshot, State
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class Session:
             self._refuse(error)
 
     def _refuse(self, error: FrameRPCError) -> None:
-        self.link = Link("refused", self._now(), str(error))
+        self.link = Link("refused", self._now(), explain(error))
         self._changed(None)
 
     def _changed(self, room: int | None) -> None:
@@ -309,7 +310,7 @@ class Session:
                 self._say_goodbye(self.model.rooms.pop(room))
                 self._reconcile()
             except FrameRPCError as error:
-                self._notice(f"{self.model.rooms[room].title(self.model.me)}: {error}")
+                self._notice(f"{self.model.rooms[room].title(self.model.me)}: {explain(error)}")
             return
 
     async def _watch(self, room: int) -> None:
