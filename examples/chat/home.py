@@ -10,7 +10,7 @@ from typing import Final
 
 import platformdirs
 
-__all__ = ["ADDRESS", "NoToken", "address", "choose", "keep"]
+__all__ = ["ADDRESS", "NoToken", "address", "choose", "keep", "known"]
 
 ADDRESS: Final = "tcp://127.0.0.1:7007"
 """Where a server is if nobody says otherwise."""
@@ -49,6 +49,16 @@ def choose(url: str, name: str | None = None) -> str:
     if len(tokens) > 1:
         raise NoToken(f"several accounts at {url} are known here: {', '.join(tokens)}; use --as")
     return next(iter(tokens.values()))
+
+
+def known(url: str) -> bool:
+    """Return whether there is an account to use at a server.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is damaged.
+    """
+    return bool(_read().get(url))
 
 
 def keep(url: str, name: str, token: str) -> None:
