@@ -162,10 +162,12 @@ class Database:
         What `work` raises undoes it. Cancelling stops waiting: whether the transaction happened
         is then not known.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._thread, self._run, lambda each: work(each, *args, **kwargs)
-        )
+
+        def transact() -> tuple[_T, Told]:
+            return self._run(lambda each: work(each, *args, **kwargs))
+
+        # By the loop, so that a virtual clock waits for the thread.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transact)
 
     def close(self) -> None:
         """Wait for the transactions that have begun, and close the file. Idempotent."""

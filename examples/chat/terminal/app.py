@@ -76,8 +76,8 @@ class ChatApp(Messaging):
         Binding("ctrl+p", "step(-1)", "Room before", show=False, priority=True),
         Binding("ctrl+t", "unread", "Next unread", show=False, priority=True),
         *(Binding(f"alt+{n}", f"number({n})", show=False, priority=True) for n in range(1, 10)),
-        Binding("pageup", "scroll_by(-1)", "Up", show=False),
-        Binding("pagedown", "scroll_by(1)", "Down", show=False),
+        Binding("pageup", "scroll_by(-1)", "Up", show=False, priority=True),
+        Binding("pagedown", "scroll_by(1)", "Down", show=False, priority=True),
         Binding("escape", "step_back", "Back", show=False),
         Binding("ctrl+q", "leave_app", "Quit", priority=True),
     ]
@@ -274,12 +274,12 @@ class ChatApp(Messaging):
     def _say(self, event: Composer.Said) -> None:
         text, composer = event.text.strip("\n"), self.query_one(Composer)
         if self.session is None or self.room is None or not text.strip():
+            composer.fill(text.strip() + composer.text)
             return
         if self.editing is not None:
             self.do(self.session.chat.edit(*self.editing, text))
-            self.stop_editing()
+            self.stop_editing(composer.text)
             return
-        composer.fill("")
         self._divider = _NEVER
         self.session.say(self.room, text)
         if self.view is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message as Posted
 from textual.widgets import TextArea
+
+if TYPE_CHECKING:
+    from textual import events
 
 __all__ = ["Composer"]
 
@@ -15,8 +18,7 @@ class Composer(TextArea):
     """A text that is about to be said, or changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "say", "Say", priority=True),
-        Binding("ctrl+j", "break", "New line", show=False, priority=True),
+        Binding("enter", "say", "Say"),  # for the footer; see `_on_key`
     ]
 
     class Said(Posted):
@@ -33,13 +35,26 @@ class Composer(TextArea):
     class Back(Posted):
         """Up was pressed where there is nothing above."""
 
+    async def _on_key(self, event: events.Key) -> None:
+        """Take Enter and Ctrl+J as two more keys of the text, in their turn.
+
+        A binding with priority would overtake letters that were typed before it, and whoever
+        hears of `Said` may do so when the next letters are here already.
+        """
+        if event.key == "enter":
+            event.prevent_default().stop()
+            self.action_say()
+        elif event.key == "ctrl+j":
+            event.prevent_default().stop()
+            self.insert("\n")
+        else:
+            await super()._on_key(event)
+
     def action_say(self) -> None:
         """Hand over what was written."""
-        self.post_message(self.Said(self.text))
-
-    def action_break(self) -> None:
-        """Begin a new line."""
-        self.insert("\n")
+        text = self.text
+        self.load_text("")
+        self.post_message(self.Said(text))
 
     def action_cursor_up(self, select: bool = False) -> None:  # noqa: FBT001, FBT002 - as textual has it
         """Go up, or to the messages if this is the first line."""

@@ -46,7 +46,6 @@ class Form(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(False)", "Cancel"),
-        Binding("enter", "next", "OK", priority=True),
     ]
 
     def __init__(self, title: str, fields: Sequence[Field], submit: Submit) -> None:
@@ -65,12 +64,13 @@ class Form(ModalScreen[bool]):
             yield Label("", id="problem")
             yield Label("Enter: OK   Tab: next   Escape: cancel", classes="dialog-keys")
 
-    def action_next(self) -> None:
+    @on(Input.Submitted)
+    def _next(self) -> None:
         """Go to the next field, or do it."""
         inputs = list(self.query(Input))
-        index = next((i for i, each in enumerate(inputs) if each.has_focus), len(inputs) - 1)
+        index = next((i for i, each in enumerate(inputs) if each is self.focused), len(inputs) - 1)
         if index + 1 < len(inputs):
-            inputs[index + 1].focus()
+            self.set_focus(inputs[index + 1])  # at once: the next key may be here already
         else:
             self._do()
 

@@ -73,12 +73,12 @@ class Messaging(Rooming):
             composer.fill(message.text)
             composer.focus()
 
-    def stop_editing(self) -> None:
-        """Let the message stay as it is."""
+    def stop_editing(self, text: str = "") -> None:
+        """Go on with a text of one's own."""
         self.editing = None
         composer = self.query_one(Composer)
         composer.border_title = None
-        composer.fill("")
+        composer.fill(text)
 
     @work(exclusive=True, group="dialog")
     async def action_delete(self) -> None:

@@ -43,7 +43,19 @@ def state_of(link: Link, now: float) -> str:
             return f"refused: {link.why}"
 
 
-class Header(Static):
+class _Line(Static):
+    """A line that is drawn only when it changes; it never changes its size."""
+
+    _text: Text | None = None
+
+    def put(self, text: Text) -> None:
+        """Show a text."""
+        if text != self._text:
+            self._text = text
+            self.update(text, layout=False)
+
+
+class Header(_Line):
     """Which room this is, what for, and how the connection stands."""
 
     def tell(self, title: str, about: str, link: Link, now: float) -> None:
@@ -58,7 +70,7 @@ class Header(Static):
         if about:
             left.append(f"  {plain(about)}", "dim")
         left.truncate(max(3, width - right.cell_len - 2), overflow="ellipsis", pad=True)
-        self.update(Text.assemble(left, "  ", right, no_wrap=True))
+        self.put(Text.assemble(left, "  ", right, no_wrap=True))
 
 
 class _Pane(OptionList):
@@ -116,7 +128,7 @@ class People(_Pane):
         self.show(sorted(lines, key=lambda line: not line[0].plain.startswith("●")))
 
 
-class Status(Static):
+class Status(_Line):
     """Who types, how far files are, and what there is to read further down."""
 
     def tell(self, typing: list[str], news: int, transfers: list[str]) -> None:
@@ -127,4 +139,4 @@ class Status(Static):
         if typing:
             names = " and ".join(map(plain, typing)) if len(typing) < 3 else f"{len(typing)} people"  # noqa: PLR2004 - two names fit
             parts.append(f"{names} {'types' if len(typing) == 1 else 'type'} …")
-        self.update(Text("  ".join(parts), "italic dim", no_wrap=True, overflow="ellipsis"))
+        self.put(Text("  ".join(parts), "italic dim", no_wrap=True, overflow="ellipsis"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,23 +14,7 @@ from examples.chat.session import Session
 from examples.chat.transfers import download
 from examples.chat.view import TYPING, RoomView
 from framerpc.testing import Network, virtual_time
-from tests.examples.chat.town import Town, a_town, texts
-
-
-@contextlib.asynccontextmanager
-async def visiting(town: Town, name: str) -> AsyncGenerator[Session]:
-    """The session of an account that exists, once its rooms are known."""
-    async with Session(town.url, token=town.tokens[name]) as session:
-        await session.started()
-        yield session
-
-
-async def when(session: Session, true: Callable[[], object]) -> None:
-    """Wait until something is true."""
-    async with contextlib.aclosing(session.changes()) as changes:
-        async for _ in changes:
-            if true():
-                return
+from tests.examples.chat.town import Town, a_town, texts, visiting, when
 
 
 async def lobby(town: Town, *names: str) -> int:
