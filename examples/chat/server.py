@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import framerpc
+from examples.chat.home import ADDRESS
 from examples.chat.pages import pages
 from examples.chat.service import POLICIES, Chat
 from examples.chat.state.database import Database
@@ -27,7 +28,7 @@ __all__ = [
     "shown",
 ]
 
-ADDRESS = "tcp://127.0.0.1:7007"
+
 HTTP = "127.0.0.1:7080"
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import framerpc
 from examples.chat.api import Chat, Event, Message, RoomState
 from examples.chat.server import make_server
+from examples.chat.session import Session
 from framerpc.contract.watching import Update
 
-__all__ = ["Town", "a_town", "texts", "until"]
+__all__ = ["Town", "a_town", "texts", "until", "visiting", "when"]
 
 _numbers = itertools.count()
 
@@ -82,3 +83,19 @@ async def until(
 def texts(messages: list[Message]) -> list[str]:
     """Return what was said."""
     return [message.text for message in messages]
+
+
+@contextlib.asynccontextmanager
+async def visiting(town: Town, name: str) -> AsyncGenerator[Session]:
+    """The session of an account that exists, once its rooms are known."""
+    async with Session(town.url, token=town.tokens[name]) as session:
+        await session.started()
+        yield session
+
+
+async def when(session: Session, true: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    async with contextlib.aclosing(session.changes()) as changes:
+        async for _ in changes:
+            if true():
+                return
