@@ -1,7 +1,7 @@
 /** The stage of the tests: a server that can be killed, a browser, and people in it. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -67,32 +67,67 @@ export class Server {
   }
 }
 
-/** Somebody in the terminal: tests/browser/member.py. */
-export class Member {
-  constructor(server, name, room) {
-    this.#child = python("tests.browser.member", server.tcp, name, room);
-    createInterface({ input: this.#child.stdout }).on("line", (line) => this.heard.push(JSON.parse(line)));
-  }
+/** Run a command of the line mode to its end; `home` is where its tokens are. */
+async function chat(server, home, input, ...words) {
+  const child = spawn(PYTHON, ["-m", "examples.chat", ...words, "--url", server.tcp], {
+    cwd: ROOT, stdio: ["pipe", "ignore", "inherit"], env: { ...process.env, CHAT_HOME: home },
+  });
+  children.add(child);
+  child.stdin.end(input);
+  const [code] = await once(child, "exit");
+  assert.equal(code, 0, `chat ${words.join(" ")}`);
+}
 
-  #child;
-  heard = []; // [number, who, text]
-
-  say(text) { this.#child.stdin.write(`${text}\n`); }
-
-  async leave() {
-    const gone = once(this.#child, "exit");
-    this.#child.kill();
-    await gone;
-  }
+/** Somebody new in a room, by the line mode: returns where their tokens are. */
+async function newcomer(server, name, room) {
+  const home = mkdtempSync(join(tmpdir(), "chat-home-"));
+  await chat(server, home, "", "register", name);
+  await chat(server, home, "", "join", room);
+  return home;
 }
 
 /** Somebody comes, says all this, and goes. */
 export async function chatter(server, name, room, texts) {
-  const member = new Member(server, name, room);
-  for (const text of texts) member.say(text);
-  await until(() => member.heard.filter(([, who]) => who === name).length === texts.length, `what ${name} said`);
-  await member.leave();
+  const home = await newcomer(server, name, room);
+  await chat(server, home, texts.map((text) => `${text}\n`).join(""), "say", room);
+  rmSync(home, { recursive: true });
 }
+
+/** Somebody at the client in a real terminal, which is so tall that everything stands on it. */
+export class Terminal {
+  #home;
+
+  static async open(server, name, room) {
+    const terminal = new Terminal();
+    terminal.#home = await newcomer(server, name, room);
+    const command = `cd '${ROOT}' && exec env CHAT_HOME='${terminal.#home}' TERM=xterm-256color LANG=C.UTF-8 '${PYTHON}' -m examples.chat --url ${server.tcp}`;
+    terminal.#tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "250", command);
+    await until(() => terminal.screen.includes("Say something"), `the terminal of ${name}`);
+    return terminal;
+  }
+
+  #tmux(...words) {
+    return execFileSync("tmux", ["-S", join(this.#home, "tmux"), ...words], { encoding: "utf-8" });
+  }
+
+  get screen() { return this.#tmux("capture-pane", "-p"); }
+
+  /** The lines of the screen that are one of these texts, from the top. */
+  said(texts) { return this.screen.split("\n").map((line) => line.slice(24, 76).trim()).filter((line) => texts.has(line)); }
+
+  say(text) {
+    this.#tmux("send-keys", "-l", text);
+    this.#tmux("send-keys", "Enter");
+  }
+
+  close() {
+    this.#tmux("kill-server");
+    rmSync(this.#home, { recursive: true, force: true });
+  }
+}
+
+/** Why there can be no terminal here; false if there can. */
+export const NO_TERMINAL = (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, "tmux"))) ? false : "there is no tmux";
 
 /** A page in a browser of its own, with what went wrong in it. */
 export async function visit(browser, server, options = {}) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 
-import { Member, Server, launch, message, pair, said, say, until } from "./stage.js";
+import { NO_TERMINAL, Server, Terminal, launch, message, pair, said, say, until } from "./stage.js";
 
 let browser, server;
 before(async () => { browser = await launch(); });
@@ -16,12 +16,15 @@ afterEach(async () => {
   assert.deepEqual(problems, [], "no page has an error on its console");
 });
 
-test("two browsers and a terminal have the same messages, once and in order, though the server is killed", async () => {
+test("two browsers and a terminal have the same messages, once and in order, though the server is killed", { skip: NO_TERMINAL }, async (context) => {
   const [ada, bob] = await pair(browser, server, ["Ada", "Bob"], "Lobby");
-  const carl = new Member(server, "Carl", "Lobby");
+  const carl = await Terminal.open(server, "Carl", "Lobby");
+  context.after(() => carl.close());
   let count = 0;
+  const texts = new Set();
   const round = async () => {
     const number = ++count;
+    for (const name of ["Ada", "Bob", "Carl"]) texts.add(`${name} ${number}`);
     carl.say(`Carl ${number}`);
     await Promise.all([say(ada, `Ada ${number}`), say(bob, `Bob ${number}`)]);
   };
@@ -30,18 +33,19 @@ test("two browsers and a terminal have the same messages, once and in order, tho
   const busy = (async () => { for (let i = 0; i < 15; i++) await round(); })();
   await server.kill();
   await ada.locator("#banner").getByText("Reconnecting since").waitFor();
+  await until(() => carl.screen.includes("reconnecting"), "the terminal says so, too");
   await busy;
   assert.ok((await ada.locator(".pending").count()) > 0, "something waits");
   await server.start();
   const total = 3 * count;
-  await until(async () => (await said(ada)).length === total && (await said(bob)).length === total && carl.heard.length === total, `${total} messages for each`);
-  const [seen, ...others] = [await said(ada), await said(bob), carl.heard.map(([, , text]) => text)];
+  await until(async () => (await said(ada)).length === total && (await said(bob)).length === total, `${total} messages in both browsers`);
+  await until(() => carl.said(texts).length === total && carl.screen.includes("online"), `${total} messages in the terminal`);
+  const [seen, ...others] = [await said(ada), await said(bob), carl.said(texts)];
   for (const other of others) assert.deepEqual(other, seen);
   for (const name of ["Ada", "Bob", "Carl"]) {
     assert.deepEqual(seen.filter((text) => text.startsWith(name)), Array.from({ length: count }, (_, i) => `${name} ${i + 1}`));
   }
   assert.equal(await ada.locator("#banner").isVisible(), false);
-  await carl.leave();
 });
 
 test("what is typed without a connection is marked, and sent once when there is one", async () => {

@@ -1,1 +1,0 @@
-"""The chat's page in a real browser; `make browser`."""
