@@ -37,10 +37,10 @@ BROWSERS := $(NODE) && { command -v "$${CHROMIUM:-chromium}" || command -v chrom
 
 PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
 
-.PHONY: help test check lint types spelling pytest pytest-loop js browser screenshots coverage demo chat bench fuzz soak simulate format clean
+.PHONY: help test check lint types spelling pytest pytest-loop js terminal browser screenshots coverage demo chat bench fuzz soak simulate format clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: check pytest pytest-loop js ## Check everything: style, types, spelling, tests on both loops, JavaScript
 	@echo "== all good"
@@ -88,7 +88,7 @@ pytest: $(VENV)/.tests ## Run the tests on asyncio's loop only; ARGS='-k name' n
 pytest-loop: $(VENV)/.tests
 	@if $(RUN) -c 'import uvloop' 2>/dev/null; then \
 		echo "== pytest on uvloop: what depends on the loop"; \
-		$(PYTEST) --loop=uvloop -m loop; \
+		$(PYTEST) --loop=uvloop -m "loop and not slow_ui"; \
 	else \
 		echo "== pytest on uvloop: SKIPPED, this platform has no uvloop"; \
 	fi
@@ -101,6 +101,10 @@ js: $(VENV)/.tests ## Try the JavaScript client, where there is node (20 or newe
 	else \
 		echo "== node: the JavaScript client: SKIPPED, there is no node 20 with npm"; \
 	fi
+
+terminal: $(VENV)/.tests ## Try the chat's terminal client at length, where there is tmux in it
+	@echo "== pytest: the chat in a terminal"
+	@$(PYTEST) -m slow_ui tests/examples
 
 browser: $(VENV)/.tests ## Try the chat's page in a browser, where there is chromium and node
 	@if $(BROWSERS); then \

@@ -2,8 +2,9 @@
 
 Clients import this module and nothing else of the server. Three rules make them simple:
 
-- What changes is told whole, with a `revision` that only grows. Whoever gets something keeps the
-  one with the greater revision; the order of arrival does not matter, nor does a repetition.
+- What changes is told whole, with a `revision` that only grows, over all that there is in a room.
+  Whoever gets something keeps the one with the greater revision; the order of arrival does not
+  matter, nor does a repetition.
 - The messages of a room are numbered 1, 2, 3, … without holes, also when they are deleted. A hole
   is something that was not heard of yet; `history` fills it.
 - `say` carries a key of the sender's. Said again with the same key, it is the same message, so
@@ -27,6 +28,7 @@ import framerpc
 from framerpc import Topic, Watch
 
 __all__ = [
+    "ADDRESS",
     "CHUNK",
     "LONGEST_FILE",
     "LONGEST_TEXT",
@@ -53,6 +55,9 @@ __all__ = [
     "Typing",
     "here",
 ]
+
+ADDRESS: Final = "tcp://127.0.0.1:7007"
+"""Where a server is if nobody says otherwise."""
 
 CHUNK: Final = 65_536
 """Bytes of a file in one item of a stream; only the last item is shorter."""
@@ -211,7 +216,7 @@ class RoomState(msgspec.Struct, frozen=True):
 
     Attributes:
         room: The room.
-        members: Its members.
+        members: Its members, and who is banned, for those who may pardon.
         messages: The last messages, the oldest first.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from examples.chat import home
+from examples.chat.client import home
 from examples.chat.terminal.app import ChatApp
 
 if TYPE_CHECKING:

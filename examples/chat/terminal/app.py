@@ -17,9 +17,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, OptionList, TextArea
 
 import framerpc
-from examples.chat import home
 from examples.chat.api import Chat
-from examples.chat.session import Session
+from examples.chat.client import home
+from examples.chat.client.session import Session
+from examples.chat.client.wording import explain
 from examples.chat.terminal.composer import Composer
 from examples.chat.terminal.dialogs import Field, Form, Read
 from examples.chat.terminal.help import help_text
@@ -28,7 +29,6 @@ from examples.chat.terminal.messaging import Messaging
 from examples.chat.terminal.panes import Header, People, Rooms, Status
 from examples.chat.terminal.rows import Piece, Row, rows_of
 from examples.chat.terminal.timeline import Timeline
-from examples.chat.wording import explain
 
 __all__ = ["ChatApp"]
 

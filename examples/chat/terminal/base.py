@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
-from examples.chat.wording import explain
+from examples.chat.client.wording import explain
 from framerpc import FrameRPCError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from examples.chat.model import Model
-    from examples.chat.session import Session
-    from examples.chat.view import RoomView
+    from examples.chat.client.model import Model
+    from examples.chat.client.session import Session
+    from examples.chat.client.view import RoomView
 
 __all__ = ["Base"]
 

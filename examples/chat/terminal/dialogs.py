@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from examples.chat.wording import explain
+from examples.chat.client.wording import explain
 from framerpc import FrameRPCError
 
 __all__ = ["Choose", "Field", "Form", "Read", "Submit"]

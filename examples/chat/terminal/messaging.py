@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from textual import work
 
-from examples.chat import transfers
+from examples.chat.client import transfers
+from examples.chat.client.wording import plain, size
 from examples.chat.terminal.composer import Composer
 from examples.chat.terminal.dialogs import Choose, Field, Form
 from examples.chat.terminal.rooming import Rooming
 from examples.chat.terminal.timeline import Timeline
-from examples.chat.wording import plain, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from examples.chat.api import File, Message
-    from examples.chat.model import Pending
+    from examples.chat.client.model import Pending
 
 __all__ = ["Messaging"]
 

@@ -8,12 +8,12 @@ from rich.text import Text
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from examples.chat.client.wording import plain, seconds
 from examples.chat.terminal.tones import app_of
-from examples.chat.wording import plain, seconds
 
 if TYPE_CHECKING:
-    from examples.chat.session import Link
-    from examples.chat.view import RoomView
+    from examples.chat.client.session import Link
+    from examples.chat.client.view import RoomView
 
 __all__ = ["Header", "People", "Rooms", "Status", "state_of"]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from textual import work
 
+from examples.chat.client.wording import plain
 from examples.chat.terminal.base import Base
 from examples.chat.terminal.dialogs import Choose, Field, Form
 from examples.chat.terminal.search import Search
-from examples.chat.wording import plain
 
 if TYPE_CHECKING:
     from examples.chat.api import Place, Role

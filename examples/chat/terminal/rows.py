@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from examples.chat.wording import clock, plain, size
+from examples.chat.client.wording import clock, plain, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from examples.chat.api import Message
-    from examples.chat.model import Pending
+    from examples.chat.client.model import Pending
 
 __all__ = ["Piece", "Row", "Tone", "rows_of"]
 

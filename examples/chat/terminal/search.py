@@ -13,12 +13,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from examples.chat.wording import body, explain, plain
+from examples.chat.client.wording import body, explain, plain
 from framerpc import FrameRPCError
 
 if TYPE_CHECKING:
     from examples.chat.api import Message
-    from examples.chat.session import Session
+    from examples.chat.client.session import Session
 
 __all__ = ["Search"]
 

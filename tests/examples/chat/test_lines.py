@@ -15,7 +15,7 @@ import pytest
 
 import framerpc.sync
 from examples.chat.__main__ import main
-from examples.chat.server import make_server
+from examples.chat.server.serving import make_server
 
 
 class Place:

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Literal
 
 from examples.chat.api import Account, Message, Mine, Place, Role, Room
-from examples.chat.model import Model, Pending
+from examples.chat.client.model import Model, Pending
 
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ACCOUNT = Account("ada", EPOCH)

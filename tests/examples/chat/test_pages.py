@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 import framerpc
-from examples.chat.pages import pages
+from examples.chat.server.pages import pages
 from framerpc.gateway import App
 
 WEB: Final = Path(__file__).parent.parent.parent.parent / "examples" / "chat" / "web"

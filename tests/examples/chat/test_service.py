@@ -25,8 +25,8 @@ from examples.chat.api import (
     Typing,
     here,
 )
-from examples.chat.server import make_server
-from examples.chat.state import files, messages, rooms
+from examples.chat.server.serving import make_server
+from examples.chat.server.state import files, messages, rooms
 from framerpc import Change, Snapshot
 from tests.examples.chat.town import Town, a_town, texts, until
 
@@ -395,6 +395,10 @@ async def test_who_is_banned_hears_nothing_more(tmp_path: Path) -> None:
         await ada.say(room, "she is gone", "k")
         with pytest.raises(NotAllowed, match="banned"):
             await eve.join(room)
+        entered = await anext(aiter(ada.room(room)))
+        assert isinstance(entered, Snapshot)
+        assert [each.role for each in entered.value.members] == ["owner", "banned"]
+        assert entered.value.room.members == 1
         with pytest.raises(NotAllowed, match="pardon"):
             await ada.invite(room, "eve")
         await ada.set_role(room, "eve", "left")
@@ -490,7 +494,7 @@ async def test_nothing_is_kept_of_a_file_that_breaks_off(
 ) -> None:
     """A sender who fails, or sends too much, leaves no trace, and may try again."""
     monkeypatch.setattr(files, "MOST_UNSENT", 1)
-    monkeypatch.setattr("examples.chat.service.LONGEST_FILE", 3 * CHUNK)
+    monkeypatch.setattr("examples.chat.server.service.LONGEST_FILE", 3 * CHUNK)
 
     async def broken() -> AsyncIterator[bytes]:
         yield bytes(CHUNK)

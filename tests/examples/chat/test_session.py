@@ -9,10 +9,10 @@ import pytest
 
 import framerpc
 from examples.chat.api import CHUNK, Chat, Typing, here
-from examples.chat.server import make_server
-from examples.chat.session import Session
-from examples.chat.transfers import download
-from examples.chat.view import TYPING, RoomView
+from examples.chat.client.session import Session
+from examples.chat.client.transfers import download
+from examples.chat.client.view import TYPING, RoomView
+from examples.chat.server.serving import make_server
 from framerpc.testing import Network, virtual_time
 from tests.examples.chat.town import Town, a_town, texts, visiting, when
 

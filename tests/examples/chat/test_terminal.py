@@ -14,8 +14,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from examples.chat import home
 from examples.chat.api import Chat
+from examples.chat.client import home
 from examples.chat.terminal.app import ChatApp
 from examples.chat.terminal.look import LONGEST
 from examples.chat.terminal.timeline import Timeline

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import framerpc.sync
-from examples.chat.server import make_server
+from examples.chat.server.serving import make_server
 
 TMUX = shutil.which("tmux")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from examples.chat.api import Member, Message, Role, Room, RoomState
-from examples.chat.view import MEMBERS, PAGE, TYPING, Hole, RoomView
+from examples.chat.client.view import MEMBERS, PAGE, TYPING, Hole, RoomView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

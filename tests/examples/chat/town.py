@@ -9,8 +9,8 @@ from pathlib import Path
 
 import framerpc
 from examples.chat.api import Chat, Event, Message, RoomState
-from examples.chat.server import make_server
-from examples.chat.session import Session
+from examples.chat.client.session import Session
+from examples.chat.server.serving import make_server
 from framerpc.contract.watching import Update
 
 __all__ = ["Town", "a_town", "texts", "until", "visiting", "when"]

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import framerpc
-from examples.chat import home, lines
-from examples.chat.wording import explain
+from examples.chat.api import ADDRESS
+from examples.chat.client import home
+from examples.chat.client.wording import explain
+from examples.chat.lines import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -76,7 +78,7 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server, and who one is."""
     # Nothing by default, so that what stands before the subcommand counts as well.
     parser.add_argument(
-        "--url", default=argparse.SUPPRESS, help=f"the server ($CHAT_URL, or {home.ADDRESS})"
+        "--url", default=argparse.SUPPRESS, help=f"the server ($CHAT_URL, or {ADDRESS})"
     )
     parser.add_argument(
         "--as", dest="account", default=argparse.SUPPRESS, metavar="NAME", help="which account"

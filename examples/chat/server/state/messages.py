@@ -14,15 +14,15 @@ from examples.chat.api import (
     RoomState,
     TooMany,
 )
-from examples.chat.rights import check_right
-from examples.chat.state.accounts import account_named, moment
-from examples.chat.state.files import drop, file_of
-from examples.chat.state.rooms import members_of, role_of, room_of
+from examples.chat.server.rights import check_right
+from examples.chat.server.state.accounts import account_named, moment
+from examples.chat.server.state.files import drop, file_of
+from examples.chat.server.state.rooms import members_of, role_of, room_of
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from examples.chat.state.database import Transaction
+    from examples.chat.server.state.database import Transaction
 
 __all__ = ["delete", "edit", "history", "react", "room_state", "say", "search"]
 

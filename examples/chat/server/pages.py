@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pages"]
 
-_HERE = Path(__file__).parent
-_CLIENT = _HERE.parent.parent / "js" / "framerpc.js"
+_WEB = Path(__file__).parent.parent / "web"
+_CLIENT = _WEB.parent.parent.parent / "js" / "framerpc.js"
 
 _INLINE: Final = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
@@ -47,9 +47,9 @@ def pages(gateway: App, path: str) -> Starlette:
         routes=[
             Mount(path, gateway),
             Route("/framerpc.js", client),
-            Mount("/", StaticFiles(directory=_HERE / "web", html=True)),
+            Mount("/", StaticFiles(directory=_WEB, html=True)),
         ],
-        middleware=[Middleware(_Careful, policy=_policy(_HERE / "web" / "index.html"))],
+        middleware=[Middleware(_Careful, policy=_policy(_WEB / "index.html"))],
     )
 
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import framerpc
-from examples.chat import transfers
 from examples.chat.api import Chat, NoSuchRoom
-from examples.chat.changes import Changes
-from examples.chat.insisting import insist
-from examples.chat.model import Model, Pending
-from examples.chat.outbox import Outbox
-from examples.chat.showing import LAST, Showing, Window
-from examples.chat.wording import explain
+from examples.chat.client import transfers
+from examples.chat.client.changes import Changes
+from examples.chat.client.insisting import insist
+from examples.chat.client.model import Model, Pending
+from examples.chat.client.outbox import Outbox
+from examples.chat.client.showing import LAST, Showing, Window
+from examples.chat.client.wording import explain
 from framerpc import FrameRPCError, Keepalive, PermissionDenied, Snapshot, State
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from examples.chat.view import RoomView
+    from examples.chat.client.view import RoomView
 
 __all__ = ["Link", "Session"]
 

@@ -13,7 +13,7 @@ from examples.chat.api import Account, NameTaken, NoSuchAccount, Registered, Too
 if TYPE_CHECKING:
     import sqlite3
 
-    from examples.chat.state.database import Transaction
+    from examples.chat.server.state.database import Transaction
 
 __all__ = ["account_named", "account_of", "find", "folded", "moment", "register"]
 

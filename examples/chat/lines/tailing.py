@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from examples.chat.api import Chat, Message
-from examples.chat.insisting import insist
-from examples.chat.view import PAGE
+from examples.chat.client.insisting import insist
+from examples.chat.client.view import PAGE
 from framerpc import Client, Snapshot
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ asked may ask twice because the first answer, and the telling, were lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from examples.chat.api import (
     Member,
@@ -21,13 +21,13 @@ from examples.chat.api import (
     Room,
     TooMany,
 )
-from examples.chat.rights import MEMBERS, check_appointment, check_right
-from examples.chat.state.accounts import account_named, account_of, folded
+from examples.chat.server.rights import MEMBERS, check_appointment, check_right
+from examples.chat.server.state.accounts import account_named, account_of, folded
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from examples.chat.state.database import Transaction
+    from examples.chat.server.state.database import Transaction
 
 __all__ = [
     "create",
@@ -53,7 +53,7 @@ MOST_PLACES: Final = 100
 """Rooms that an account may be a member of: it watches all of them on one connection."""
 
 MOST_MEMBERS: Final = 1_000
-"""Members of a room: all are told to whoever enters it."""
+"""Members of a room, and as many who are banned: all are told to whoever enters it."""
 
 _ROOM: Final = """
 SELECT room.*, (
@@ -89,10 +89,10 @@ def room_of(transaction: Transaction, room: int) -> Room:
 
 
 def members_of(transaction: Transaction, room: int) -> list[Member]:
-    """Return the members of a room, by name."""
+    """Return the members of a room, and who is banned from it, by name."""
     rows = transaction.all(
         "SELECT name, role, revision FROM member JOIN account ON account.id = member.account"
-        " WHERE room = ? AND role IN ('owner', 'moderator', 'member') ORDER BY folded",
+        " WHERE room = ? AND role != 'left' ORDER BY folded",
         room,
     )
     return [Member(room, row["name"], row["role"], row["revision"]) for row in rows]
@@ -243,8 +243,7 @@ def read(transaction: Transaction, who: str, room: int, number: int) -> None:
 def _put(transaction: Transaction, room: int, who: str, role: Role) -> None:
     """Give somebody a role, and tell everybody whom it concerns."""
     account = account_named(transaction, who)["id"]
-    if role in MEMBERS:
-        _check_limits(transaction, room, account)
+    _check_limits(transaction, room, account, role)
     # Whoever comes has read what was said before they came.
     transaction.run(
         "INSERT INTO member (room, account, role, read, since, revision)"
@@ -258,22 +257,25 @@ def _put(transaction: Transaction, room: int, who: str, role: Role) -> None:
         transaction.told.removed.append(who)
 
 
-def _check_limits(transaction: Transaction, room: int, account: int) -> None:
-    row = transaction.first("SELECT role FROM member WHERE room = ? AND account = ?", room, account)
-    if row is not None and row["role"] in MEMBERS:
-        return
-    counts: list[tuple[Literal["account", "room"], int, str, int]] = [
-        ("account", account, "rooms of one account", MOST_PLACES),
-        ("room", room, "members of one room", MOST_MEMBERS),
-    ]
-    for column, value, what, limit in counts:
-        count = transaction.number(
-            f"SELECT count(*) FROM member WHERE {column} = ?"  # noqa: S608 - one of two words
-            " AND role IN ('owner', 'moderator', 'member')",
-            value,
-        )
-        if count >= limit:
-            raise TooMany(what=what, limit=limit)
+def _check_limits(transaction: Transaction, room: int, account: int, role: Role) -> None:
+    """Refuse one more of what there may be so many of."""
+    before = transaction.first(
+        "SELECT role FROM member WHERE room = ? AND account = ?", room, account
+    )
+    if role == "banned":
+        banned = "SELECT count(*) FROM member WHERE room = ? AND role = 'banned'"
+        _check_limit(transaction.number(banned, room), "banned from one room", MOST_MEMBERS)
+    elif role in MEMBERS and (before is None or before["role"] not in MEMBERS):
+        inside = " AND role IN ('owner', 'moderator', 'member')"
+        places = f"SELECT count(*) FROM member WHERE account = ?{inside}"  # noqa: S608 - a constant
+        _check_limit(transaction.number(places, account), "rooms of one account", MOST_PLACES)
+        members = f"SELECT count(*) FROM member WHERE room = ?{inside}"  # noqa: S608 - likewise
+        _check_limit(transaction.number(members, room), "members of one room", MOST_MEMBERS)
+
+
+def _check_limit(count: int, what: str, limit: int) -> None:
+    if count >= limit:
+        raise TooMany(what=what, limit=limit)
 
 
 def _keep_an_owner(transaction: Transaction, room: int) -> None:

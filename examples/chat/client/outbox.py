@@ -12,9 +12,9 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
-from examples.chat.insisting import insist
-from examples.chat.model import Model, Pending
-from examples.chat.wording import explain
+from examples.chat.client.insisting import insist
+from examples.chat.client.model import Model, Pending
+from examples.chat.client.wording import explain
 from framerpc import FrameRPCError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from examples.chat.api import Account, Event, Message, Mine, Place, Room, RoomState
-from examples.chat.view import MEMBERS, Hole, RoomView
+from examples.chat.client.view import MEMBERS, Hole, RoomView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from examples.chat.api import Chat, here
-from examples.chat.insisting import insist
-from examples.chat.view import PAGE
+from examples.chat.client.insisting import insist
+from examples.chat.client.view import PAGE
 from framerpc import Client, FrameRPCError, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from examples.chat.model import Model
-    from examples.chat.view import RoomView
+    from examples.chat.client.model import Model
+    from examples.chat.client.view import RoomView
 
 __all__ = ["LAST", "Showing", "Window"]
 

@@ -29,13 +29,13 @@ from examples.chat.api import (
     Typing,
     here,
 )
-from examples.chat.state import accounts, files, messages, rooms
+from examples.chat.server.state import accounts, files, messages, rooms
 from framerpc import TopicAction, TopicPolicy, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-    from examples.chat.state.database import Database, Told, Transaction
+    from examples.chat.server.state.database import Database, Told, Transaction
 
 __all__ = ["POLICIES", "Chat"]
 

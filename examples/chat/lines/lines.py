@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import framerpc
-from examples.chat import home, transfers
 from examples.chat.api import Chat, NoSuchRoom
-from examples.chat.insisting import insist
-from examples.chat.model import Model
-from examples.chat.tailing import follow, last_messages
-from examples.chat.wording import body, clock, plain, size
+from examples.chat.client import home, transfers
+from examples.chat.client.insisting import insist
+from examples.chat.client.model import Model
+from examples.chat.client.wording import body, clock, plain, size
+from examples.chat.lines.tailing import follow, last_messages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from examples.chat.api import Message
-    from examples.chat.view import RoomView
+    from examples.chat.client.view import RoomView
 
 __all__ = ["create", "fetch", "join", "register", "rooms", "say", "send", "tail"]
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from examples.chat.api import CHUNK, Chat, File
-from examples.chat.insisting import insist
+from examples.chat.client.insisting import insist
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from examples.chat.api import File, NoSuchFile, TooMany
-from examples.chat.state.accounts import account_named
-from examples.chat.state.rooms import role_of
+from examples.chat.server.state.accounts import account_named
+from examples.chat.server.state.rooms import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from examples.chat.state.database import Transaction
+    from examples.chat.server.state.database import Transaction
 
 __all__ = ["add", "begin", "chunk", "drop", "file_of", "finish", "open_"]
 

@@ -1,4 +1,4 @@
-"""What a client keeps between two runs: its tokens, by server and name, for its user alone."""
+"""What is kept between two runs, for its user alone: tokens, by server and name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
 
 import platformdirs
 
-__all__ = ["ADDRESS", "NoToken", "address", "choose", "keep", "known"]
+from examples.chat.api import ADDRESS
 
-ADDRESS: Final = "tcp://127.0.0.1:7007"
-"""Where a server is if nobody says otherwise."""
+__all__ = ["NoToken", "address", "choose", "data", "keep", "known"]
 
 
 class NoToken(LookupError):
@@ -23,6 +21,12 @@ class NoToken(LookupError):
 def address(given: str | None) -> str:
     """Return where the server is: as given, as $CHAT_URL says, or here."""
     return given or os.environ.get("CHAT_URL") or ADDRESS
+
+
+def data() -> Path:
+    """Return the folder for the state of a server that runs for its user alone."""
+    folder = os.environ.get("CHAT_HOME")
+    return Path(folder) / "data" if folder else platformdirs.user_data_path("framerpc-chat")
 
 
 def choose(url: str, name: str | None = None) -> str:

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 import sys
 import time
 from pathlib import Path
-from typing import TypeAlias
 
 import framerpc
-from examples.chat.home import ADDRESS
-from examples.chat.pages import pages
-from examples.chat.service import POLICIES, Chat
-from examples.chat.state.database import Database
+from examples.chat.server.pages import pages
+from examples.chat.server.service import POLICIES, Chat
+from examples.chat.server.state.database import Database
 from framerpc.gateway import App
 from framerpc.gateway.http import HttpServer
 
-__all__ = [
-    "ADDRESS",
-    "HTTP",
-    "Commands",
-    "add_serve",
-    "entrance",
-    "main_serve",
-    "make_server",
-    "shown",
-]
-
-
-HTTP = "127.0.0.1:7080"
+__all__ = ["entrance", "make_server", "serve", "shown"]
 
 
 def make_server(data: Path) -> framerpc.Server:
@@ -76,26 +61,20 @@ def shown(url: str) -> str:
     return url.replace("ws://", "http://").removesuffix("rpc") if url.startswith("ws:") else url
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-"""Where subcommands are added; argparse has no other name for it."""
+def serve(data: Path, url: str, http: str) -> int:
+    """Serve until a signal comes; print one line for each address, ports as they really are.
 
+    Args:
+        data: As for `make_server`.
+        url: The address for programs.
+        http: The place for browsers, as for `entrance`.
 
-def add_serve(commands: Commands) -> None:
-    """Add the subcommand `serve`."""
-    parser = commands.add_parser("serve", help="run a server", description=main_serve.__doc__)
-    parser.add_argument("--data", type=Path, default=Path("chat-data"), help="folder for its state")
-    parser.add_argument("--url", default=ADDRESS, help="for programs (%(default)s)")
-    parser.add_argument(
-        "--http", default=HTTP, metavar="HOST:PORT", help="for browsers (%(default)s)"
-    )
-    parser.set_defaults(run=main_serve)
-
-
-def main_serve(options: argparse.Namespace) -> int:
-    """Serve until a signal comes; print one line for each address, ports as they really are."""
+    Returns:
+        An exit code; what went wrong was said.
+    """
     try:
-        server = make_server(options.data)
-        server.run(options.url, entrance(server, options.http), ready=_announce)
+        server = make_server(data)
+        server.run(url, entrance(server, http), ready=_announce)
     except (OSError, ValueError, sqlite3.Error, framerpc.FrameRPCError) as error:
         sys.stderr.write(f"chat serve: {error}\n")
         return 1

@@ -1,0 +1,1 @@
+"""The line mode: the chat for pipes and scripts."""

@@ -1,0 +1,1 @@
+"""The chat's server: the service, what it remembers, and the page for browsers."""
