@@ -1,9 +1,10 @@
 // Takes the pictures for the README: `make screenshots`.
 
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { ROOT, Server, arrive, join_, launch, make, message, say, until } from "./stage.js";
+import { PYTHON, ROOT, Server, arrive, join_, launch, make, message, say, until } from "./stage.js";
 
 const FOLDER = process.env.SCREENSHOTS ?? join(ROOT, "docs/images");
 const SIZES = { wide: { width: 1280, height: 800 }, tablet: { width: 820, height: 1000 }, phone: { width: 390, height: 780 } };
@@ -83,5 +84,14 @@ for (const [device, colorScheme] of [["wide", "light"], ["wide", "dark"], ["tabl
   await until(() => ada.evaluate(() => document.getAnimations().length === 0), "a still picture");
   await ada.screenshot({ path: join(FOLDER, `chat-web-${device}-${colorScheme}.png`) });
 }
+// The same in the terminal, drawn by the browser.
+const token = await ada.evaluate(() => localStorage.getItem("framerpc-chat/token"));
+const svg = execFileSync(PYTHON, ["-m", "tests.browser.picture", server.tcp], {
+  cwd: ROOT, encoding: "utf-8", env: { ...process.env, CHAT_TOKEN: token },
+});
+const sheet = await browser.newPage({ viewport: { width: 1180, height: 760 } });
+await sheet.setContent(`<style>body { margin: 0 } svg { display: block; width: 1180px }</style>${svg}`);
+await sheet.locator("svg").screenshot({ path: join(FOLDER, "chat-terminal.png"), omitBackground: true });
+
 await browser.close();
 await server.stop();
