@@ -5,11 +5,17 @@ import { connect } from "framerpc";
 import { ask, confirm } from "./dialogs.js";
 import { el } from "./dom.js";
 import { sentence } from "./errors.js";
+import { keep, local } from "./storage.js";
 
 const TOKEN = "framerpc-chat/token";
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_-]{0,31}$/u;
 
-export const token = () => localStorage.getItem(TOKEN);
+let unkept = null; // the token that the browser does not keep
+
+export const token = () => unkept ?? local.getItem(TOKEN);
+
+/** Whether the token is here only as long as this page is. */
+export const isFleeting = () => unkept !== null;
 
 /** Show the forms to a stranger; resolves when there is a token. */
 export function welcome({ node, url, problem = "" }) {
@@ -18,7 +24,7 @@ export function welcome({ node, url, problem = "" }) {
   node.hidden = false;
   return new Promise((resolve) => {
     const done = (text) => {
-      localStorage.setItem(TOKEN, text);
+      if (!keep(local, TOKEN, text)) unkept = text;
       node.hidden = true;
       resolve();
     };
@@ -62,7 +68,8 @@ async function once(url, shown, method, args) {
 
 /** Forget who we are, in all pages of this browser. */
 export function forget() {
-  localStorage.removeItem(TOKEN);
+  unkept = null;
+  local.removeItem(TOKEN);
 }
 
 /** Call back when another page of this browser logs in or out. */

@@ -20,6 +20,7 @@ import { PeopleView } from "./people.js";
 import { RoomsView, addRoom, switchRoom } from "./rooms.js";
 import { SearchView } from "./search.js";
 import { Session } from "./session.js";
+import * as storage from "./storage.js";
 import { names, timeOf } from "./text.js";
 import * as theme from "./theme.js";
 
@@ -38,8 +39,9 @@ class App {
     this.model = new Model();
     this.client = connect(url.href, { token, agent: "framerpc-chat-web", backoff: { mostMs: 5000 } });
     this.session = new Session(this.client, this.model, {
-      storage: localStorage, changed, failed: (entry) => this.#failed(entry),
+      storage: storage.local, changed, failed: (entry) => this.#failed(entry),
     });
+    this.drafts = new storage.Drafts(storage.session, () => this.model.me);
     this.rooms = new RoomsView({ lists: $("room-lists"), open: (id) => this.open(id) });
     this.files = new Files({ client: this.client, changed, complain });
     this.messages = new MessagesView({
@@ -51,7 +53,7 @@ class App {
         form: $("composer"), text: $("text"), file: $("file"), attach: $("attach"), uploads: $("uploads"),
         editing: $("editing"), cancelEdit: $("cancel-edit"), left: $("left"), frame: $("talk"),
       },
-      session: this.session, complain,
+      session: this.session, drafts: this.drafts, complain,
       say: (text, file) => { this.session.say(this.room.id, text, file); this.messages.said(); },
       edit: ({ room, number }, text) => this.act(() => this.session.alter("edit", { room, number, text })),
       lastOwn: () => this.#lastOwn(),
@@ -77,6 +79,7 @@ class App {
     setInterval(() => this.changed(), 20_000); // "today" ends, and so does patience
     this.session.start();
     this.changed();
+    if (account.isFleeting()) toast("This browser keeps nothing for this page. Copy your token (your name, “Show my token”) before you close it.");
   }
 
   /** Draw soon. */
@@ -144,7 +147,7 @@ class App {
     if (!this.model.known) return;
     this.#begin = false;
     if (location.hash === "" && matchMedia("(min-width: 721px)").matches) {
-      const last = Number(localStorage.getItem("framerpc-chat/room"));
+      const last = Number(storage.local.getItem("framerpc-chat/room"));
       const first = this.model.rooms.has(last) ? last : this.rooms.order(this.model)[0]?.id;
       if (first !== undefined) history.replaceState(null, "", `#/${first}`);
     }
@@ -171,7 +174,7 @@ class App {
     if (room === null) {
       this.side(null);
     } else {
-      localStorage.setItem("framerpc-chat/room", String(room.id));
+      storage.keep(storage.local, "framerpc-chat/room", String(room.id));
       this.messages.show(room);
       if (matchMedia("(pointer: fine)").matches) this.composer.focus();
       if (this.#side === "search") this.search.show(room);
@@ -272,6 +275,7 @@ class App {
 
   #logOut() {
     this.session.outbox.clear();
+    this.drafts.clear();
     this.session.close();
     account.forget();
     history.replaceState(null, "", location.pathname);

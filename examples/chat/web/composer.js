@@ -10,8 +10,8 @@ const WARN = 200; // characters left at which they are counted
 
 export class Composer {
   /** `parts`: the elements; `say(text, file)`; `edit(message, text)`; `lastOwn()`: what ↑ edits. */
-  constructor({ parts, session, say, edit, lastOwn, complain }) {
-    Object.assign(this, parts, { session, say, edit, lastOwn, complain });
+  constructor({ parts, session, drafts, say, edit, lastOwn, complain }) {
+    Object.assign(this, parts, { session, drafts, say, edit, lastOwn, complain });
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.#send(); });
     this.text.addEventListener("input", () => this.#typed());
     this.text.addEventListener("keydown", (event) => this.#key(event));
@@ -25,7 +25,6 @@ export class Composer {
   }
 
   #room = null;
-  #drafts = new Map(); // room: text
   #uploads = new Map(); // room: uploads
   #editing = null;
   #count = 0;
@@ -34,12 +33,13 @@ export class Composer {
   show(room) {
     if (room === this.#room) return;
     this.cancel();
-    if (this.#room !== null) this.#drafts.set(this.#room.id, this.text.value);
     this.#room = room;
-    this.text.value = this.#drafts.get(room?.id) ?? "";
+    this.text.value = this.#draft;
     this.#grow();
     this.#render();
   }
+
+  get #draft() { return this.#room === null ? "" : this.drafts.get(this.#room.id); }
 
   get #files() {
     const { id } = this.#room;
@@ -52,7 +52,6 @@ export class Composer {
   // ---------------------------------------------------------------------------------- editing
 
   change(message) {
-    if (this.#editing === null) this.#drafts.set(this.#room.id, this.text.value);
     this.#editing = message;
     this.text.value = message.text;
     this.editing.hidden = false;
@@ -65,7 +64,7 @@ export class Composer {
     if (this.#editing === null) return false;
     this.#editing = null;
     this.editing.hidden = true;
-    this.text.value = this.#drafts.get(this.#room?.id) ?? "";
+    this.text.value = this.#draft;
     this.#grow();
     return true;
   }
@@ -86,7 +85,9 @@ export class Composer {
 
   #typed() {
     this.#grow();
-    if (this.text.value !== "" && this.#editing === null) this.session.typing(this.#room.id);
+    if (this.#editing !== null) return;
+    this.drafts.set(this.#room.id, this.text.value);
+    if (this.text.value !== "") this.session.typing(this.#room.id);
   }
 
   #grow() {
@@ -116,7 +117,7 @@ export class Composer {
     this.say(text, first?.done ?? null);
     for (const { done } of others) this.say("", done);
     this.text.value = "";
-    this.#drafts.delete(this.#room.id);
+    this.drafts.set(this.#room.id, "");
     this.#grow();
     this.#render();
   }

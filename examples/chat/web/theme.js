@@ -1,6 +1,7 @@
 /** Light, dark, or as the system is: chosen by a button, kept in the browser's storage. */
 
 import { icon } from "./dom.js";
+import { keep, local } from "./storage.js";
 
 const NAME = "framerpc-chat/theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
@@ -14,12 +15,12 @@ export function setUp(button) {
     button.title = label;
     button.setAttribute("aria-label", label);
   };
-  let theme = localStorage.getItem(NAME) ?? "auto";
+  let theme = local.getItem(NAME) ?? "auto";
   if (NEXT[theme] === undefined) theme = "auto";
   show(theme);
   button.addEventListener("click", () => {
     theme = NEXT[theme];
-    localStorage.setItem(NAME, theme);
+    keep(local, NAME, theme);
     show(theme);
   });
 }
