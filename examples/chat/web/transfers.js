@@ -5,8 +5,6 @@
  * where it was, and is compared with its hash where the browser can do that.
  */
 
-import { refused } from "./errors.js";
-
 export const CHUNK = 65_536;
 export const LONGEST = 64 * 1024 * 1024;
 const AGAIN = 1000;
@@ -18,7 +16,7 @@ export async function upload(client, room, blob, { signal, progress = () => {}, 
       const args = { room, name: blob.name.slice(-255), type: blob.type.slice(0, 127), parts: parts(blob, progress) };
       return await client.call("Chat/upload", args, { timeoutMs: null, signal });
     } catch (error) {
-      if (signal.aborted || refused(error) || error.status === "UNAUTHENTICATED") throw error;
+      if (signal.aborted || !passing(error)) throw error; // also a file that cannot be read any more
       progress(0);
       await pause(AGAIN);
       if (signal.aborted) throw signal.reason;
@@ -55,7 +53,7 @@ export async function download(client, file, { signal, type, progress = () => {}
   return blob;
 }
 
-const PASSING = ["ConnectionLost", "Unavailable", "ResourceExhausted", "DeadlineExceeded"];
+const PASSING = ["Cancelled", "ConnectionLost", "Unavailable", "ResourceExhausted", "DeadlineExceeded"];
 const passing = (error) => PASSING.includes(error?.name);
 
 async function compare(blob, { name, size, sha256 }) {

@@ -72,3 +72,11 @@ test("a download that is not what was sent is none", async () => {
   const short = new Client({ async *"Chat/download"() { yield chunks(0)[0]; } });
   await assert.rejects(download(short, FILE, { type: "" }), /ends after 65536 of/);
 });
+
+test("a file that cannot be read any more is not tried for ever", async () => {
+  const client = new Client({ "Chat/upload": async ({ parts }) => gathered(parts) });
+  const gone = Object.assign(new Blob(["text"]), { name: "a.txt", slice: () => { throw new DOMException("it was moved", "NotFoundError"); } });
+  let pauses = 0;
+  const pause = async () => { if (++pauses > 3) throw new Error("it is tried for ever"); };
+  await assert.rejects(upload(client, 1, gone, { signal: never, pause }), { name: "NotFoundError" });
+});
