@@ -77,17 +77,26 @@ export function onchange(changed) {
   addEventListener("storage", ({ key }) => { if (key === TOKEN || key === null) changed(); });
 }
 
+/** Copy a text; false where the browser does not let us, as on a page without https. */
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The dialog about the account; resolves to "out" if it is to be left. */
 export async function showAccount({ name }) {
   const shown = el("output", { class: "token", "aria-label": "Your token", hidden: true });
   const copy = el("button", { type: "button", hidden: true, onclick: async () => {
-    await navigator.clipboard?.writeText(token());
-    copy.textContent = "Copied";
+    copy.textContent = await copied(token()) ? "Copied" : "Not copied: mark it, and copy it by hand";
   } }, "Copy");
-  if (navigator.clipboard === undefined) copy.remove(); // a page without https
   const show = el("button", { type: "button", onclick: () => {
     shown.textContent = token();
     shown.hidden = copy.hidden = false;
+    copy.focus();
     show.remove();
   } }, "Show my token");
   const deed = await ask({ title: name, body: (close) => [
