@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import { Server, arrive, launch, message, pair, said, say, until } from "./stage.js";
+import { Server, arrive, chatter, launch, message, pair, said, say, until } from "./stage.js";
 
 let browser, server;
 before(async () => { [browser, server] = [await launch(), await Server.start()]; });
@@ -50,4 +50,38 @@ test("a draft survives a reload of the page", async () => {
   await ada.locator("#text").fill("half a sent");
   await ada.reload();
   await until(async () => (await ada.locator("#text").inputValue()) === "half a sent", "the draft");
+});
+
+test("a page that may not copy says so, and shows the token all the same", async () => {
+  const ada = await odd("Copy-A", () => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  await ada.locator("#account").click();
+  await ada.getByRole("button", { name: "Show my token" }).click();
+  await ada.getByRole("button", { name: "Copy", exact: true }).click();
+  await ada.getByRole("button", { name: "Not copied" }).waitFor();
+});
+
+test("a page that the server refuses rests, also where messages are missing", async () => {
+  const [ada, bob] = await pair(browser, server, ["Rest-A", "Rest-B"], "Rest");
+  await chatter(server, "Rest-C", "Rest", Array.from({ length: 120 }, (_, i) => `line ${i + 1}`));
+  await message(ada, "line 120").waitFor();
+  await bob.context().close();
+  await until(async () => (await ada.locator(".count").count()) === 0, "that all was read");
+  let drop;
+  await ada.routeWebSocket(/rpc/, (socket) => {
+    const there = socket.connectToServer();
+    drop = () => { socket.close({ code: 4003 }); there.close(); };
+  });
+  await ada.reload();
+  await message(ada, "line 120").waitFor();
+  drop();
+  await ada.locator("#connection").getByText("Refused").waitFor();
+  await ada.locator("#log").evaluate((log) => { log.scrollTop = 0; });
+  await ada.locator(".hole").first().waitFor();
+  const draws = await ada.evaluate(async () => {
+    let count = 0;
+    new MutationObserver(() => count++).observe(document.querySelector("#account"), { childList: true });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    return count;
+  });
+  assert.ok(draws < 5, `drawn ${draws} times in a second`);
 });

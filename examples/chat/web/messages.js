@@ -79,7 +79,7 @@ export class MessagesView {
     this.#mark();
     span.grow(room.last);
     room.prune(span.low, span.high);
-    if (room.holes(span.low, span.high).length > 0) this.session.fill(room.id, span.low, span.high).then(this.changed);
+    if (room.holes(span.low, span.high).length > 0) this.session.fill(room.id, span.low, span.high);
     this.#place();
     this.#seen();
     this.#offerNewest();
