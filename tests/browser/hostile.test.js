@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import { Server, arrive, chatter, launch, message, pair, said, say, until } from "./stage.js";
+import { Server, arrive, chatter, launch, message, pair, said, say, until, visit } from "./stage.js";
 
 let browser, server;
 before(async () => { [browser, server] = [await launch(), await Server.start()]; });
@@ -84,4 +84,59 @@ test("a page that the server refuses rests, also where messages are missing", as
     return count;
   });
   assert.ok(draws < 5, `drawn ${draws} times in a second`);
+});
+
+test("the focus is somewhere, whatever goes away beneath it", async () => {
+  const [ada, bob] = await pair(browser, server, ["Focus-A", "Focus-B"], "Focus");
+  const lost = async (what) => {
+    await ada.waitForTimeout(100); // a focus is lost when the next frame is drawn
+    assert.equal(await ada.evaluate(() => document.activeElement === document.body), false, `after ${what}`);
+  };
+  const press = async (button, what) => { await button.press("Enter"); await lost(what); };
+  await say(ada, "hello");
+  await message(ada, "hello").waitFor();
+  await press(ada.getByRole("button", { name: "Close the list of people" }), "closing the people");
+  await ada.locator("#show-search").click();
+  await press(ada.getByRole("button", { name: "Close the search" }), "closing the search");
+  await ada.locator("#text").press("ArrowUp");
+  await press(ada.locator("#cancel-edit"), "cancelling an edit");
+  await ada.locator("#file").setInputFiles({ name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("x") });
+  await ada.locator("#uploads .ready").waitFor();
+  await press(ada.getByRole("button", { name: "Do not send a.txt" }), "taking a file away");
+  await ada.locator("#account").click();
+  await press(ada.getByRole("button", { name: "Show my token" }), "showing the token");
+  await ada.keyboard.press("Escape");
+  const id = await ada.evaluate(() => Number(location.hash.slice(2)));
+  const keep = (room) => localStorage.setItem("framerpc-chat/outbox/Focus-A/old", JSON.stringify({ key: "old", room, text: "refused once", file: null, at: 5, failed: "no" }));
+  await ada.evaluate(keep, id);
+  await ada.reload();
+  await press(ada.getByRole("button", { name: "Try again" }), "trying again");
+  await message(bob, "refused once").waitFor();
+  await lost("it was said");
+});
+
+test("who is told that a name is taken can type another one", async () => {
+  await arrive(browser, server, "Taken-A");
+  const stranger = await visit(browser, server);
+  await stranger.getByLabel("Your name").fill("Taken-A");
+  await stranger.getByRole("button", { name: "Join the chat" }).press("Enter");
+  await stranger.getByText("is taken").waitFor();
+  await stranger.locator("#register-name:focus, #register button:focus").waitFor();
+});
+
+test("who is removed from the room that is open is told so", async () => {
+  const [ada, bob] = await pair(browser, server, ["Removed-A", "Removed-B"], "Removed");
+  await bob.locator("#text").focus();
+  await ada.locator(".person", { hasText: "Removed-B" }).click();
+  await ada.getByRole("button", { name: "Remove from the room" }).click();
+  await bob.locator("#toasts").getByText("You are not in Removed any more.").waitFor();
+  assert.equal(await bob.evaluate(() => document.activeElement === document.body), false);
+});
+
+test("who leaves a room is not told that they are out", async () => {
+  const [, bob] = await pair(browser, server, ["Leave-A", "Leave-B"], "Leave");
+  await bob.getByRole("button", { name: "Leave the room" }).click();
+  await bob.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
+  await bob.getByText("Choose a room, or find one to join.").waitFor();
+  assert.equal(await bob.locator("#toasts p").count(), 0);
 });

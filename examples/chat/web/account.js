@@ -3,7 +3,7 @@
 import { connect } from "framerpc";
 
 import { ask, confirm } from "./dialogs.js";
-import { el } from "./dom.js";
+import { el, rescue } from "./dom.js";
 import { sentence } from "./errors.js";
 import { keep, local } from "./storage.js";
 
@@ -53,6 +53,7 @@ function on(form, error, act) {
       error.textContent = sentence(problem);
     } finally {
       button.disabled = false;
+      rescue(form.querySelector("input"));
     }
   };
 }

@@ -11,7 +11,7 @@ import { connect } from "framerpc";
 import * as account from "./account.js";
 import { Composer } from "./composer.js";
 import { confirm, pickReaction, showKeys } from "./dialogs.js";
-import { avatar, el, icon } from "./dom.js";
+import { avatar, el, icon, rescue } from "./dom.js";
 import { sentence } from "./errors.js";
 import { Files } from "./files.js";
 import { MessagesView } from "./messages.js";
@@ -96,6 +96,7 @@ class App {
     if (this.#begin) this.#firstRoom();
     const { room, model, session } = this;
     if (room !== null && (room.gone || room.place === null) && model.known) {
+      if (this.people.leaving !== room) toast(room.place?.role === "banned" ? `You are banned from ${model.title(room)}.` : `You are not in ${model.title(room)} any more.`);
       this.open(null);
       return;
     }
@@ -165,6 +166,7 @@ class App {
     const known = this.model.rooms.get(id);
     const room = known !== undefined && known.place !== null && !known.gone ? known : null;
     if (room === this.room && room !== null) return;
+    const before = this.room;
     this.room = room;
     document.body.classList.toggle("in-room", room !== null);
     $("talk").hidden = room === null;
@@ -182,6 +184,7 @@ class App {
       else if (this.#side === null && matchMedia("(min-width: 1101px)").matches) this.side("people");
     }
     this.#draw();
+    if (room === null && before !== null) rescue($("room-lists").querySelector(".room") ?? $("add"));
   }
 
   jump(id, number) {
@@ -192,12 +195,16 @@ class App {
 
   /** Show the people, the search, or nothing at the side. */
   side(what) {
+    const before = this.#side;
     this.#side = what;
     const node = $("side");
     node.hidden = what === null;
     document.body.classList.toggle("with-side", what !== null);
     for (const name of ["people", "search"]) $(`show-${name}`).setAttribute("aria-expanded", String(what === name));
-    if (what === null) return;
+    if (what === null) {
+      if (this.room !== null && before !== null) rescue($(`show-${before}`));
+      return;
+    }
     node.setAttribute("aria-label", what === "people" ? "People" : "Search");
     node.replaceChildren(...this[what].node);
     if (what === "search") this.search.show(this.room);
@@ -230,8 +237,8 @@ class App {
         if (sure) await this.act(() => session.alter("delete", { room, number }));
       },
       meet: (name) => { this.people.room = this.room; this.people.meet({ name }); },
-      retry: (entry) => session.outbox.retry(entry),
-      discard: (entry) => session.outbox.discard(entry),
+      retry: (entry) => { session.outbox.retry(entry); $("log").focus({ preventScroll: true }); },
+      discard: (entry) => { session.outbox.discard(entry); $("log").focus({ preventScroll: true }); },
     };
   }
 

@@ -18,7 +18,7 @@ export class Composer {
     this.text.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
     this.attach.addEventListener("click", () => this.file.click());
     this.file.addEventListener("change", () => { this.add(this.file.files); this.file.value = ""; });
-    this.cancelEdit.addEventListener("click", () => this.cancel());
+    this.cancelEdit.addEventListener("click", () => { this.cancel(); this.focus(); });
     for (const name of ["dragover", "drop"]) {
       this.frame.addEventListener(name, (event) => this.#take(event, event.dataTransfer));
     }
@@ -157,6 +157,7 @@ export class Composer {
 
   #remove(one) {
     const at = this.#files.indexOf(one);
+    this.attach.focus(); // the button that was pressed goes
     one.stop.abort();
     if (one.done !== null && at !== -1) this.#files.splice(at, 1);
     this.#render();

@@ -91,6 +91,12 @@ export function reconcile(parent, rows) {
   }
 }
 
+/** Give the focus to `node` if what had it has gone: out of the document, or out of sight. */
+export function rescue(node) {
+  const active = document.activeElement;
+  if (active === null || active === document.body || !active.checkVisibility()) node.focus({ preventScroll: true });
+}
+
 function replace(node, fresh) {
   const active = document.activeElement;
   const name = node.contains(active) ? active.dataset.focus ?? "" : null;

@@ -31,6 +31,8 @@ export class PeopleView {
     ];
   }
 
+  leaving = null; // the room that we are about to leave
+
   render(room, here) {
     this.room = room;
     const may = rights(room, this.model.me);
@@ -101,9 +103,11 @@ export class PeopleView {
     const { room, session } = this;
     const text = room.info.kind === "private" ? "You can come back only if somebody invites you." : "You can join it again at any time.";
     if (!await confirm({ title: `Leave ${room.info.name}?`, text, action: "Leave" })) return;
+    this.leaving = room;
     await this.act(async () => {
       await session.call("leave", { room: room.id });
       this.left();
     });
+    this.leaving = null;
   }
 }

@@ -89,7 +89,9 @@ async function findRooms({ session, model, list, done, close }) {
         try {
           await done("join", { room: room.id });
         } catch (error) {
-          target.replaceWith(el("span", { class: "error", role: "alert" }, sentence(error)));
+          const problem = el("span", { class: "error", role: "alert", tabindex: "-1" }, sentence(error));
+          target.replaceWith(problem);
+          problem.focus();
         }
       } }, ours.has(room.id) ? "Open" : "Join"))));
     if (rooms.length === 0) list.replaceChildren(el("li", { class: "hint" }, "There is none yet."));

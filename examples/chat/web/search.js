@@ -1,6 +1,6 @@
 /** Search in what was said: results, the newest first, each of which leads to its message. */
 
-import { avatar, el, iconButton } from "./dom.js";
+import { avatar, el, iconButton, rescue } from "./dom.js";
 import { sentence } from "./errors.js";
 import { brieflyOf, marked } from "./text.js";
 
@@ -52,11 +52,13 @@ export class SearchView {
     try {
       const { messages, more } = await this.session.call("search", asked);
       if (asked !== this.#asked) return; // something else is wanted by now
+      const known = this.list.children.length;
       this.list.append(...messages.map((message) => this.#row(message, asked.text)));
       const count = this.list.children.length;
       this.status.textContent = count === 0 ? "Nothing was found." : `${count} found${more === null ? "" : ", and there are more"}.`;
       this.more.hidden = more === null;
       asked.before = more;
+      if (this.node.some((part) => part.isConnected)) rescue(this.list.children[known]?.firstElementChild ?? this.input);
     } catch (error) {
       if (asked === this.#asked) this.status.textContent = sentence(error);
     }
