@@ -410,3 +410,48 @@ test("a client that is told to go dials again within the time that it is told", 
     mock.timers.reset();
   }
 });
+
+test("who is woken dials at once, and not twice", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    let dials = 0, answer;
+    const dial = () => { dials++; return new Promise((resolve, reject) => { answer = { resolve, reject }; }); };
+    const client = framerpc.connect("test://", { dial, random: () => 0.5 });
+    client.wake();
+    assert.equal(dials, 1, "it dials already");
+    answer.reject(new Error("unreachable"));
+    await soon();
+    client.wake();
+    assert.equal(dials, 2);
+    const server = new Server();
+    answer.resolve(server);
+    await soon();
+    server.welcome();
+    mock.timers.tick(5000);
+    client.wake();
+    await soon();
+    assert.deepEqual([client.state, dials], ["ready", 2], "the pause is over, and it is connected");
+    client.close();
+    client.wake();
+    assert.equal(dials, 2, "it is closed");
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("who is woken while the server drains waits as long as the server asks for", async () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const { client, server, servers } = await connected({ random: () => 0.5 });
+    server.say(frame(4, "restart", 10_000, 500), frame(5, 1, null));
+    client.wake();
+    await soon();
+    assert.equal(servers.length, 1);
+    mock.timers.tick(250);
+    await soon();
+    assert.equal(servers.length, 2);
+    client.close();
+  } finally {
+    mock.timers.reset();
+  }
+});

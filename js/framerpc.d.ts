@@ -151,6 +151,11 @@ export class Client {
   /** Who is on a topic: name and since when, in milliseconds; `left` is null for one who came. */
   presence(topic: string, options?: WatchOptions): Subscription<
     Update<{ members: [name: string, sinceMs: number][]; total: number }, [name: string, sinceMs: number, left: string | null]>>;
+  /**
+   * Dial at once instead of waiting out the pause after a failure, for the events `online` and
+   * `visibilitychange`. Does nothing while it is connected, dials, or waits because a server drains.
+   */
+  wake(): void;
   /** End it; calls in flight fail. Idempotent. */
   close(): void;
 }

@@ -1150,6 +1150,7 @@ export class Client {
   #failures = 0; // dials in a row
   #error = null;
   #timer = null;
+  #spread = false; // the pause was asked for by the server
   #budget = 10; // retries that are allowed now; a fifth of the calls add to it
   #dialling = null;
   #readiness = [];
@@ -1186,8 +1187,19 @@ export class Client {
     const { firstMs, mostMs } = this.options.backoff;
     const most = spreadMs ?? Math.min(mostMs, firstMs * 2 ** this.#failures);
     if (spreadMs === null) this.#failures = Math.min(this.#failures + 1, 30);
+    this.#spread = spreadMs !== null;
     this.#become("connecting", reason);
     this.#timer = setTimeout(() => this.#dial(), this.options.random() * most);
+  }
+
+  /**
+   * Dial at once instead of waiting out the pause after a failure: there is reason to hope, as when
+   * a laptop wakes up. Does nothing while it is connected, dials, or waits because a server drains.
+   */
+  wake() {
+    if (this.#timer === null || this.#spread || this.state !== "connecting") return;
+    clearTimeout(this.#timer);
+    this.#dial();
   }
 
   /** The pause after so many failures in a row. */

@@ -26,6 +26,7 @@ export async function uses(): Promise<number> {
   client.call("Calc/add", [2], { metadata: { tenant: 1 } });
   connect("tcp://127.0.0.1:7000", { dial: tcp }).close();
   connect("ws://127.0.0.1:7000", { dial: webSocket(WebSocket) }).close();
+  client.wake();
   return text.length;
 }
 
