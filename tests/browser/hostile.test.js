@@ -140,3 +140,26 @@ test("who leaves a room is not told that they are out", async () => {
   await bob.getByText("Choose a room, or find one to join.").waitFor();
   assert.equal(await bob.locator("#toasts p").count(), 0);
 });
+
+test("a page dials at once when the network is back", async () => {
+  const ada = await odd("Wake-A", () => {
+    Math.random = () => 1; // the longest pauses
+    const Real = window.WebSocket;
+    window.dials = 0;
+    window.WebSocket = class extends Real {
+      constructor(...args) {
+        window.dials++;
+        if (window.cut) throw new Error("the network is away");
+        super(...args);
+        window.last = this;
+      }
+    };
+  });
+  await ada.evaluate(() => { window.cut = true; window.last.close(); });
+  await ada.locator("#connection.connecting").waitFor();
+  await until(() => ada.evaluate(() => {
+    const before = window.dials;
+    dispatchEvent(new Event("online"));
+    return window.dials === before + 1;
+  }), "a dial");
+});

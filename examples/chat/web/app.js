@@ -75,7 +75,11 @@ class App {
     this.#buttons();
     addEventListener("hashchange", () => this.#route());
     addEventListener("keydown", (event) => this.#key(event));
-    document.addEventListener("visibilitychange", () => this.changed());
+    addEventListener("online", () => this.client.wake());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.client.wake();
+      this.changed();
+    });
     setInterval(() => this.changed(), 20_000); // "today" ends, and so does patience
     this.session.start();
     this.changed();
