@@ -118,9 +118,11 @@ export class Outbox {
       this.model.at(entry.room).pending.delete(entry.key);
       this.storage.removeItem(this.#name(entry.key));
     } catch (error) {
-      if (!refused(error)) {
+      if (!this.model.at(entry.room).pending.has(entry.key)) {
+        this.storage.removeItem(this.#name(entry.key)); // its message has come, or nobody wants it
+      } else if (!refused(error)) {
         await this.pause(Math.max(PAUSE, error.retryAfterMs ?? 0));
-      } else if (this.model.at(entry.room).pending.has(entry.key)) {
+      } else {
         entry.failed = sentence(error);
         this.#keep(entry);
         this.failed(entry);

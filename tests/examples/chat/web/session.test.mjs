@@ -86,6 +86,18 @@ test("a lost answer makes no second message: it is said again with the same key"
   assert.deepEqual([texts(room), room.pending.size, client.calls.length], [["once"], 0, 4]);
 });
 
+test("what its message has confirmed is forgotten, also when the answer is lost", async () => {
+  const { session, feed, room } = await begin({ "Chat/say": async ({ text, key }) => {
+    feed().give({ change: aMessage(1, { text, key, who: "Ada" }) });
+    await settle();
+    throw lost();
+  } });
+  session.say(1, "heard of");
+  await settle();
+  await settle();
+  assert.deepEqual([texts(room), room.pending.size, storage.length], [["heard of"], 0, 0]);
+});
+
 test("messages leave in the order in which they were said, also when the first has to wait", async () => {
   const say = speaker();
   let losses = 2;
