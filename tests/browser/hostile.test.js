@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
-import { Server, arrive, chatter, launch, message, pair, said, say, until, visit } from "./stage.js";
+import { Server, arrive, chatter, launch, make, message, pair, said, say, until, visit } from "./stage.js";
 
 let browser, server;
 before(async () => { [browser, server] = [await launch(), await Server.start()]; });
@@ -162,4 +162,38 @@ test("a page dials at once when the network is back", async () => {
     dispatchEvent(new Event("online"));
     return window.dials === before + 1;
   }), "a dial");
+});
+
+test("an edit that failed is not lost: it stands in the box again", async () => {
+  const ada = await arrive(browser, server, "Edit-A");
+  await make(ada, "Edit");
+  await say(ada, "first");
+  await message(ada, "first").waitFor();
+  await ada.locator("#text").press("ArrowUp");
+  await ada.locator("#text").fill("second");
+  const other = await ada.context().newPage();
+  await other.goto(server.url);
+  await message(other, "first").hover();
+  await other.getByRole("button", { name: "Delete", exact: true }).click();
+  await other.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await ada.locator(".text.deleted").waitFor();
+  await ada.locator("#text").press("Enter");
+  await ada.locator("#toasts p").waitFor();
+  await ada.getByText("Editing a message").waitFor();
+  assert.equal(await ada.locator("#text").inputValue(), "second");
+});
+
+test("the way back from a room is the same by button and by browser, and leaves no trail", async () => {
+  const phone = { viewport: { width: 360, height: 720 }, hasTouch: true, isMobile: true };
+  const [, bob] = await pair(browser, server, ["Trail-A", "Trail-B"], "Trail", phone);
+  await bob.locator("#back").tap();
+  await bob.locator(".room").waitFor();
+  const before = await bob.evaluate(() => history.length);
+  for (let i = 0; i < 3; i++) {
+    await bob.locator(".room").tap();
+    await bob.locator("#talk").waitFor();
+    await bob.locator("#back").tap();
+    await bob.locator(".room:focus").waitFor();
+  }
+  assert.ok(await bob.evaluate(() => history.length) <= before + 1);
 });

@@ -26,6 +26,7 @@ import * as theme from "./theme.js";
 
 const $ = (id) => document.getElementById(id);
 const DRAWN = 30; // milliseconds in which changes are gathered
+const FROM_LIST = "from the list"; // in the history: the entry before is the list of rooms
 const PATIENCE = 1500; // milliseconds without a connection that are not worth a word
 
 const url = new URL("rpc", location.href);
@@ -161,7 +162,10 @@ class App {
 
   open(id) {
     if (id === null) history.replaceState(null, "", location.pathname);
-    else if (location.hash !== `#/${id}`) history[this.room === null ? "pushState" : "replaceState"](null, "", `#/${id}`);
+    else if (location.hash !== `#/${id}`) {
+      if (this.room === null) history.pushState(FROM_LIST, "", `#/${id}`);
+      else history.replaceState(history.state, "", `#/${id}`);
+    }
     this.#route();
   }
 
@@ -217,12 +221,14 @@ class App {
 
   // ----------------------------------------------------------------------------------- deeds
 
-  /** Do something, and tell when it fails. */
+  /** Do something, and tell when it fails; true if it did not. */
   async act(deed) {
     try {
       await deed();
+      return true;
     } catch (error) {
       toast(sentence(error));
+      return false;
     }
   }
 
@@ -272,7 +278,7 @@ class App {
     give("switch", "search", "Go to a room (Ctrl + K)", () => this.#switch());
     give("add", "plus", "Find or make a room", () => this.#add());
     give("keys", "keys", "Keys", showKeys);
-    give("back", "back", "Back to the rooms", () => this.open(null));
+    give("back", "back", "Back to the rooms", () => (history.state === null ? this.open(null) : history.back()));
     give("show-search", "search", "Search in the messages", () => this.side(this.#side === "search" ? null : "search"));
     give("show-people", "people", "People", () => this.side(this.#side === "people" ? null : "people"));
     give("attach", "attach", "Attach a file", null);

@@ -9,7 +9,7 @@ const LONGEST_TEXT = 4000;
 const WARN = 200; // characters left at which they are counted
 
 export class Composer {
-  /** `parts`: the elements; `say(text, file)`; `edit(message, text)`; `lastOwn()`: what ↑ edits. */
+  /** `parts`: the elements; `say(text, file)`; `edit(message, text)`: whether it was done; `lastOwn()`: what ↑ edits. */
   constructor({ parts, session, drafts, say, edit, lastOwn, complain }) {
     Object.assign(this, parts, { session, drafts, say, edit, lastOwn, complain });
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.#send(); });
@@ -104,7 +104,7 @@ export class Composer {
       if (text === "") return;
       const message = this.#editing;
       this.cancel();
-      if (text !== message.text) this.edit(message, text);
+      if (text !== message.text) this.#edit(message, text);
       return;
     }
     const files = this.#files;
@@ -120,6 +120,15 @@ export class Composer {
     this.drafts.set(this.#room.id, "");
     this.#grow();
     this.#render();
+  }
+
+  /** Change a message; where that fails, what was typed stands in the box again, if that is free. */
+  async #edit(message, text) {
+    const room = this.#room;
+    if (await this.edit(message, text) || this.#room !== room || this.#editing !== null || this.text.value !== "") return;
+    this.change(message);
+    this.text.value = text;
+    this.#grow();
   }
 
   // ------------------------------------------------------------------------------------ files
