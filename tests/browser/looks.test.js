@@ -189,3 +189,54 @@ test("colours follow the system, until one is chosen", async () => {
   await ada.locator("#account .name").waitFor();
   assert.ok(await lightness() > 200, "it is remembered");
 });
+
+/** What sticks out of the page, or is cut off in a box of fixed size. */
+const outside = (page) => page.evaluate(() => [...document.querySelectorAll("body *")].filter((node) => {
+  if (node.closest("svg, .hidden") !== null || !node.checkVisibility()) return false;
+  const { left, right, width } = node.getBoundingClientRect();
+  const cut = node.matches("header.bar, kbd, #uploads li, dl, .palette") && (node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1);
+  return cut || (width > 0 && (left < -1 || right > innerWidth + 1));
+}).map((node) => node.outerHTML.slice(0, 100)));
+
+test("with letters of twice the size nothing sticks out and nothing is cut off, on a phone too", async () => {
+  const name = "Aximilian".repeat(3) + "Long";
+  const ada = await arrive(browser, server, name, PHONE);
+  const grown = async (what) => {
+    await ada.evaluate(() => { document.documentElement.style.fontSize = "30px"; });
+    assert.deepEqual(await outside(ada), [], what);
+    assert.equal(await width(ada), 360, what);
+  };
+  for (const button of ["#add", "#account", "#keys"]) {
+    await ada.locator(button).click();
+    await ada.getByRole("dialog").waitFor();
+    await grown(button);
+    await ada.keyboard.press("Escape");
+    await ada.locator("dialog").waitFor({ state: "detached" });
+  }
+  await make(ada, "Large", { about: "A room with a longer description" });
+  await ada.locator("#text").fill("hello");
+  await ada.locator("#send").tap();
+  await message(ada, "hello").waitFor();
+  await ada.locator("#file").setInputFiles({ name: "a-rather-long-name-of-a-file.txt", mimeType: "text/plain", buffer: Buffer.from("text") });
+  await ada.locator("#uploads .ready").waitFor();
+  await grown("messages");
+  await message(ada, "hello").locator(".text").tap();
+  await ada.getByRole("button", { name: "React", exact: true }).tap();
+  await grown("reactions");
+});
+
+test("what people write runs in the direction of its own script, line by line", async () => {
+  const ada = await arrive(browser, server, "Script-A");
+  await make(ada, "Script");
+  await say(ada, "שלום!");
+  await say(ada, "hello!");
+  await message(ada, "hello!").waitFor();
+  const edges = await ada.locator("li.message .text").evaluateAll((texts) => texts.map((text) => {
+    const box = text.getBoundingClientRect();
+    const range = document.createRange();
+    const at = (i) => { range.setStart(text.firstChild, i); range.setEnd(text.firstChild, i + 1); return range.getBoundingClientRect(); };
+    const last = at(text.firstChild.length - 1);
+    return [box.right - at(0).right < 2, last.left > at(0).left];
+  }));
+  assert.deepEqual(edges, [[true, false], [false, true]]);
+});
