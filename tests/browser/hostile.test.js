@@ -197,3 +197,20 @@ test("the way back from a room is the same by button and by browser, and leaves 
   }
   assert.ok(await bob.evaluate(() => history.length) <= before + 1);
 });
+
+test("what has to be said is said above a dialog, and not too much of it", async () => {
+  const ada = await arrive(browser, server, "Toast-A");
+  await make(ada, "Toast");
+  await ada.locator("#account").click();
+  await ada.getByRole("dialog").waitFor();
+  await ada.locator("#file").setInputFiles(Array.from({ length: 12 }, (_, i) => ({ name: `empty ${i}.txt`, mimeType: "text/plain", buffer: Buffer.alloc(0) })));
+  const last = ada.getByText("“empty 11.txt” is empty.");
+  await last.waitFor();
+  assert.ok(await last.evaluate((node) => {
+    const { left, top, width, height } = node.getBoundingClientRect();
+    const above = node.closest("dialog");
+    return above !== null && top > 0 && left > 0 && top + height < innerHeight && width > 0;
+  }));
+  assert.ok(await ada.locator(".toasts p").count() <= 4);
+  await ada.keyboard.press("Escape");
+});

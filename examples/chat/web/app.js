@@ -27,6 +27,7 @@ import * as theme from "./theme.js";
 const $ = (id) => document.getElementById(id);
 const DRAWN = 30; // milliseconds in which changes are gathered
 const FROM_LIST = "from the list"; // in the history: the entry before is the list of rooms
+const TOASTS = 4; // sentences on the page at once, the latest ones
 const PATIENCE = 1500; // milliseconds without a connection that are not worth a word
 
 const url = new URL("rpc", location.href);
@@ -344,10 +345,14 @@ function set(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Say something for some seconds. */
+/** Say something for some seconds; in the dialog that is open, which is above all else. */
 function toast(text) {
+  const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
+  const place = dialog === undefined ? $("toasts") : dialog.querySelector(".toasts") ?? el("div", { class: "toasts", role: "status" });
+  if (dialog !== undefined) dialog.append(place);
+  while (place.children.length >= TOASTS) place.firstElementChild.remove();
   const node = el("p", {}, text);
-  $("toasts").append(node);
+  place.append(node);
   setTimeout(() => node.remove(), 8000);
 }
 
