@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from framerpc.gateway import App
@@ -39,9 +39,10 @@ def pages(gateway: App, path: str) -> Starlette:
     Raises:
         OSError: The page is not there.
     """
+    clients = StaticFiles(directory=_CLIENT.parent)  # it knows what a browser has already
 
-    async def client(_request: Request) -> FileResponse:
-        return FileResponse(_CLIENT)
+    async def client(request: Request) -> Response:
+        return await clients.get_response(_CLIENT.name, request.scope)
 
     return Starlette(
         routes=[

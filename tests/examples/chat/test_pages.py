@@ -81,10 +81,11 @@ async def test_modules_are_javascript_for_browsers(path: str) -> None:
     assert (status, headers["content-type"].partition(";")[0]) == (200, "text/javascript")
 
 
-async def test_what_a_browser_has_is_not_sent_again() -> None:
+@pytest.mark.parametrize("path", ["/app.js", "/framerpc.js"])
+async def test_what_a_browser_has_is_not_sent_again(path: str) -> None:
     """An answer has an ETag; asked with it, the server says that nothing has changed."""
-    _, headers, _ = await _get("/app.js")
-    status, _, text = await _get("/app.js", if_none_match=headers["etag"])
+    _, headers, _ = await _get(path)
+    status, _, text = await _get(path, if_none_match=headers["etag"])
     assert (status, text) == (304, "")
 
 
