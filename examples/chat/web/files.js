@@ -8,7 +8,7 @@
 import { ask } from "./dialogs.js";
 import { el, icon } from "./dom.js";
 import { sentence } from "./errors.js";
-import { sizeOf } from "./text.js";
+import { fileName, sizeOf } from "./text.js";
 import { download } from "./transfers.js";
 
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
@@ -42,9 +42,9 @@ export class Files {
     }
     return el("div", { class: isPicture(file) ? "file pictured" : "file", data: { file: file.id } },
       icon("file"),
-      el("div", { class: "what" }, el("strong", {}, file.name), el("p", { class: "muted" }, this.#note(file))),
-      state?.phase === "loading" ? el("progress", { max: file.size, value: state.got, "aria-label": `Downloading ${file.name}` })
-        : el("button", { type: "button", data: { focus: "file" }, "aria-label": `Save ${file.name}`, onclick: () => this.save(file) }, "Save"));
+      el("div", { class: "what" }, el("strong", {}, fileName(file.name)), el("p", { class: "muted" }, this.#note(file))),
+      state?.phase === "loading" ? el("progress", { max: file.size, value: state.got, "aria-label": `Downloading ${fileName(file.name)}` })
+        : el("button", { type: "button", data: { focus: "file" }, "aria-label": `Save ${fileName(file.name)}`, onclick: () => this.save(file) }, "Save"));
   }
 
   #note(file) {
@@ -55,13 +55,13 @@ export class Files {
 
   #picture(file, url) {
     return el("div", { class: "picture", data: { file: file.id } },
-      el("button", { type: "button", data: { focus: "file" }, "aria-label": `Show the picture ${file.name}`, onclick: () => this.#large(file, url) },
-        el("img", { src: url, alt: file.name })));
+      el("button", { type: "button", data: { focus: "file" }, "aria-label": `Show the picture ${fileName(file.name)}`, onclick: () => this.#large(file, url) },
+        el("img", { src: url, alt: fileName(file.name) })));
   }
 
   #large(file, url) {
-    return ask({ title: file.name, wide: true, body: () => [
-      el("img", { class: "large", src: url, alt: file.name }),
+    return ask({ title: fileName(file.name), wide: true, body: () => [
+      el("img", { class: "large", src: url, alt: fileName(file.name) }),
       el("div", { class: "actions" }, el("span", { class: "muted grow" }, sizeOf(file.size)),
         el("button", { type: "button", onclick: () => this.save(file) }, "Save")),
     ] });
@@ -72,7 +72,7 @@ export class Files {
     try {
       const state = this.#known.get(file.id);
       const url = state?.phase === "ready" ? state.url : URL.createObjectURL(await this.#fetch(file, "application/octet-stream"));
-      el("a", { href: url, download: file.name }).click();
+      el("a", { href: url, download: fileName(file.name) }).click();
       if (state?.phase !== "ready") {
         setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser has it by then
         this.#known.delete(file.id);

@@ -1,7 +1,7 @@
 /** The rows of the list of messages: days, what is new, what is missing, messages, what waits. */
 
 import { avatar, el, icon, iconButton } from "./dom.js";
-import { dayOf, linked, momentOf, names, sameDay, timeOf } from "./text.js";
+import { dayOf, fileName, linked, momentOf, names, sameDay, timeOf } from "./text.js";
 
 const CLOSE = 5 * 60_000; // messages of one person in this time need one name
 
@@ -104,7 +104,7 @@ function pendingRow({ me, deeds }, entry) {
     el("div", { class: "body" },
       el("p", { class: "head" }, el("span", { class: "who" }, me), " ", el("span", { class: "note" }, failed === null ? (entry.fleeting ? "sending (not kept if you close this page) …" : "sending …") : "not sent")),
       text === "" ? null : el("p", { class: "text" }, ...textOf(text)),
-      file === null ? null : el("p", { class: "note" }, icon("file"), file.name),
+      file === null ? null : el("p", { class: "note" }, icon("file"), fileName(file.name)),
       failed === null ? null : el("p", { class: "error" }, failed, " ",
         el("button", { type: "button", data: { focus: "retry" }, onclick: () => deeds.retry(entry) }, "Try again"), " ",
         el("button", { type: "button", data: { focus: "discard" }, onclick: () => deeds.discard(entry) }, "Discard")))) };

@@ -2,7 +2,7 @@
 
 import { avatar, el, iconButton, rescue } from "./dom.js";
 import { sentence } from "./errors.js";
-import { brieflyOf, marked } from "./text.js";
+import { brieflyOf, fileName, marked } from "./text.js";
 
 export class SearchView {
   constructor({ session, model, close, jump }) {
@@ -71,7 +71,7 @@ export class SearchView {
       el("span", { class: "what" },
         el("span", { class: "head" }, el("strong", {}, message.who), where, " ",
           el("time", { class: "muted", datetime: message.sent.toISOString() }, brieflyOf(message.sent))),
-        el("span", { class: "excerpt" }, ...excerpt(message.text || message.file?.name || "", query)))));
+        el("span", { class: "excerpt" }, ...excerpt(message.text || fileName(message.file?.name ?? ""), query)))));
   }
 }
 

@@ -31,6 +31,9 @@ export function sizeOf(bytes) {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
+/** The name of a file without signs that turn it around: “cod.exe” must not pass for “exe.doc”. */
+export const fileName = (name) => name.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
+
 /** Cut a text into `{text}` and `{text, href}`: only http and https become links. */
 export function linked(text) {
   const parts = [];

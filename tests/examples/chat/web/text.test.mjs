@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dayOf, linked, marked, names, sizeOf } from "../../../../examples/chat/web/text.js";
+import { dayOf, fileName, linked, marked, names, sizeOf } from "../../../../examples/chat/web/text.js";
 
 const links = (text) => linked(text).filter(({ href }) => href !== undefined).map(({ href }) => href);
 
@@ -41,4 +41,9 @@ test("days are named from today", () => {
 test("sizes and lists of names are short", () => {
   assert.deepEqual([5, 2048, 3 * 1024 * 1024].map(sizeOf), ["5 B", "2 KB", "3.0 MB"]);
   assert.deepEqual([["A"], ["A", "B"], ["A", "B", "C", "D"]].map((list) => names(list)), ["A", "A and B", "A, B and 2 others"]);
+});
+
+test("the name of a file cannot turn itself around", () => {
+  assert.equal(fileName("photo_\u202egnp.exe"), "photo_gnp.exe");
+  assert.equal(fileName("שלום 1.txt"), "שלום 1.txt");
 });
