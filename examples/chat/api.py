@@ -568,6 +568,11 @@ class Chat:
         """
         raise NotImplementedError
 
+    @framerpc.method
+    async def discard(self, file: int) -> None:
+        """Forget a file of the caller's that was uploaded and not said; nothing if there is none."""
+        raise NotImplementedError
+
     @framerpc.method(resume="skip")
     def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
         """Return the content of a file, `CHUNK` bytes at a time.

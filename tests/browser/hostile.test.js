@@ -214,3 +214,15 @@ test("what has to be said is said above a dialog, and not too much of it", async
   assert.ok(await ada.locator(".toasts p").count() <= 4);
   await ada.keyboard.press("Escape");
 });
+
+test("files that were taken away again leave room for others", async () => {
+  const ada = await arrive(browser, server, "Again-A");
+  await make(ada, "Again");
+  for (let i = 0; i < 11; i++) { // the server keeps ten that wait for their message
+    await ada.locator("#file").setInputFiles({ name: `${i}.txt`, mimeType: "text/plain", buffer: Buffer.from("x") });
+    await ada.locator("#uploads .ready").waitFor();
+    await ada.getByRole("button", { name: `Do not send ${i}.txt` }).click();
+    await ada.locator("#uploads li").waitFor({ state: "detached" });
+  }
+  assert.equal(await ada.locator("#toasts p").count(), 0);
+});

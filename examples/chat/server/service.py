@@ -204,6 +204,9 @@ class Chat(api.Chat):
             raise
         return taken
 
+    async def discard(self, file: int) -> None:
+        await self._ask(files.discard, file)
+
     async def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
         await self._ask(files.open_, file)
         for number in itertools.count(skip):

@@ -168,7 +168,10 @@ export class Composer {
     const at = this.#files.indexOf(one);
     this.attach.focus(); // the button that was pressed goes
     one.stop.abort();
-    if (one.done !== null && at !== -1) this.#files.splice(at, 1);
+    if (one.done !== null && at !== -1) {
+      this.#files.splice(at, 1);
+      this.session.call("discard", { file: one.done.id }).catch(() => {}); // the server forgets it some day
+    }
     this.#render();
   }
 

@@ -489,6 +489,24 @@ async def test_a_file_belongs_to_one_message(tmp_path: Path) -> None:
             await anext(ada.download(file))
 
 
+async def test_a_file_that_is_not_wanted_makes_room_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender may take it back until it is said; nobody else may, and nobody later."""
+    monkeypatch.setattr(files, "MOST_UNSENT", 1)
+    async with a_town(tmp_path) as town:
+        room, (ada, bob) = await _room(town, "ada", "bob")
+        first = (await ada.upload(room, "a", "", _pieces(b"x"))).id
+        await bob.discard(first)
+        with pytest.raises(TooMany, match="wait for their message"):
+            await ada.upload(room, "b", "", _pieces(b"x"))
+        await ada.discard(first)
+        second = (await ada.upload(room, "b", "", _pieces(b"x"))).id
+        await ada.say(room, "see", "k", second)
+        await ada.discard(second)
+        assert await anext(bob.download(second)) == b"x"
+
+
 async def test_nothing_is_kept_of_a_file_that_breaks_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from examples.chat.server.state.database import Transaction
 
-__all__ = ["add", "begin", "chunk", "drop", "file_of", "finish", "open_"]
+__all__ = ["add", "begin", "chunk", "discard", "drop", "file_of", "finish", "open_"]
 
 MOST_UNSENT: Final = 10
 """Files of one account that wait for their message, those that are being uploaded among them."""
@@ -54,6 +54,17 @@ def drop(transaction: Transaction, file: int) -> None:
     """Forget a file."""
     transaction.run("DELETE FROM chunk WHERE file = ?", file)
     transaction.run("DELETE FROM file WHERE id = ?", file)
+
+
+def discard(transaction: Transaction, who: str, file: int) -> None:
+    """Forget a complete file of this account that waits for its message."""
+    row = transaction.first(
+        "SELECT 1 FROM file JOIN account ON account.id = file.account"
+        " WHERE file.id = ? AND account.name = ? AND NOT sent AND size IS NOT NULL",
+        *(file, who),
+    )
+    if row is not None:
+        drop(transaction, file)
 
 
 def file_of(transaction: Transaction, file: int) -> File:
