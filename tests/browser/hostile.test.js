@@ -52,6 +52,22 @@ test("a draft survives a reload of the page", async () => {
   await until(async () => (await ada.locator("#text").inputValue()) === "half a sent", "the draft");
 });
 
+test("who logs out leaves no draft behind, in no page of the browser", async () => {
+  const ada = await arrive(browser, server, "Gone-A");
+  await make(ada, "Gone");
+  const other = await ada.context().newPage();
+  await other.goto(ada.url());
+  await other.getByRole("heading", { name: "Gone", level: 1 }).waitFor();
+  for (const page of [ada, other]) await page.locator("#text").fill("a secret");
+  await ada.locator("#account").click();
+  await ada.getByRole("button", { name: "Log out" }).click();
+  await ada.getByRole("dialog", { name: "Log out?" }).getByRole("button", { name: "Log out" }).click();
+  for (const page of [ada, other]) {
+    await page.getByLabel("Your name").waitFor();
+    assert.equal(await page.evaluate(() => JSON.stringify([sessionStorage, localStorage]).includes("secret")), false);
+  }
+});
+
 test("a page that may not copy says so, and shows the token all the same", async () => {
   const ada = await odd("Copy-A", () => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   await ada.locator("#account").click();

@@ -358,5 +358,8 @@ function toast(text) {
 
 theme.setUp($("theme"));
 account.onchange(() => location.reload());
-if (account.token() === null) await account.welcome({ node: $("welcome"), url: url.href });
+if (account.token() === null) {
+  new storage.Drafts(storage.session).clear(); // one logged out, perhaps in another page
+  await account.welcome({ node: $("welcome"), url: url.href });
+}
 new App(account.token()).start();
