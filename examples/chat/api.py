@@ -30,6 +30,7 @@ from framerpc import Topic, Watch
 __all__ = [
     "ADDRESS",
     "CHUNK",
+    "GREATEST",
     "LONGEST_FILE",
     "LONGEST_TEXT",
     "Account",
@@ -61,6 +62,9 @@ ADDRESS: Final = "tcp://127.0.0.1:7007"
 
 CHUNK: Final = 65_536
 """Bytes of a file in one item of a stream; only the last item is shorter."""
+
+GREATEST: Final = 2**53 - 1
+"""No number or id is greater: so far, a browser can count."""
 
 LONGEST_FILE: Final = 64 * 1024 * 1024
 """Bytes of a file."""
@@ -319,15 +323,17 @@ class TooMany(framerpc.CallError):
 
 # ----------------------------------------------------------------------------------- the calls
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[^\W_][\w-]*$")]
-_RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
+# A plain `$` is before a line break at the end as well: "ada\n" would look like "ada".
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[^\W_][\w-]*$(?!\n)")]
+_RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$(?!\n)")]
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _FileName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")
+    str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$(?!\n)")
 ]
-_Emoji = Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^\S+$")]
+_Emoji = Annotated[str, msgspec.Meta(min_length=1, max_length=16, pattern=r"^\S+$(?!\n)")]
 _Page = Annotated[int, msgspec.Meta(ge=1, le=200)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]
 
 
 @framerpc.service
@@ -379,7 +385,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def join(self, room: int) -> Place:
+    async def join(self, room: _Number) -> Place:
         """Become a member of a public room.
 
         Raises:
@@ -390,7 +396,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def leave(self, room: int) -> None:
+    async def leave(self, room: _Number) -> None:
         """Be a member no longer. An owner who leaves hands the room to who was there longest.
 
         Raises:
@@ -400,7 +406,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def invite(self, room: int, name: str) -> None:
+    async def invite(self, room: _Number, name: str) -> None:
         """Make somebody a member.
 
         Raises:
@@ -412,7 +418,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def describe(self, room: int, about: _Text) -> None:
+    async def describe(self, room: _Number, about: _Text) -> None:
         """Say what a room is for.
 
         Raises:
@@ -423,7 +429,10 @@ class Chat:
 
     @framerpc.method(idempotent=True)
     async def set_role(
-        self, room: int, name: str, role: Literal["owner", "moderator", "member", "banned", "left"]
+        self,
+        room: _Number,
+        name: str,
+        role: Literal["owner", "moderator", "member", "banned", "left"],
     ) -> None:
         """Change what somebody may do; `left` removes them, `banned` keeps them out as well.
 
@@ -437,7 +446,7 @@ class Chat:
 
     @framerpc.method
     def room(
-        self, room: int, last: Annotated[int, msgspec.Meta(ge=0, le=200)] = 50
+        self, room: _Number, last: Annotated[int, msgspec.Meta(ge=0, le=200)] = 50
     ) -> Watch[RoomState, Event]:
         """Follow a room that one is a member of, with so many of its last messages.
 
@@ -451,19 +460,22 @@ class Chat:
     # ------------------------------------------------------------------------------- messages
 
     @framerpc.method(idempotent=True)
-    async def say(self, room: int, text: _Text, key: _Key, file: int | None = None) -> Message:
+    async def say(
+        self, room: _Number, text: _Text, key: _Key, file: _Number | None = None
+    ) -> Message:
         """Say something, with a file or without; what was said with the key before stays as it is.
 
         Raises:
             NoSuchRoom: One is no member.
             NoSuchFile: The caller has uploaded none with this id to the room, or has sent it.
-            InvalidArgument: Neither text nor file.
+            InvalidArgument: Neither text nor file; or something was said with the key in another
+                room.
         """
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
     async def history(
-        self, room: int, *, before: int | None = None, after: int = 0, limit: _Page = 50
+        self, room: _Number, *, before: _Number | None = None, after: _Number = 0, limit: _Page = 50
     ) -> list[Message]:
         """Return messages of a room, the oldest first.
 
@@ -479,18 +491,19 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def edit(self, room: int, number: int, text: _Text) -> Message:
+    async def edit(self, room: _Number, number: _Number, text: _Text) -> Message:
         """Change what one has said.
 
         Raises:
             NoSuchRoom: One is no member.
             NoSuchMessage: There is none, or it was deleted.
             NotAllowed: Somebody else said it.
+            InvalidArgument: Neither text nor file is left.
         """
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def delete(self, room: int, number: int) -> Message:
+    async def delete(self, room: _Number, number: _Number) -> Message:
         """Delete a message; its number stays.
 
         Raises:
@@ -501,7 +514,9 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def react(self, room: int, number: int, emoji: _Emoji, *, on: bool = True) -> Message:
+    async def react(
+        self, room: _Number, number: _Number, emoji: _Emoji, *, on: bool = True
+    ) -> Message:
         """Add one's reaction to a message, or take it back.
 
         Raises:
@@ -512,7 +527,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(idempotent=True)
-    async def read(self, room: int, number: int) -> None:
+    async def read(self, room: _Number, number: _Number) -> None:
         """Note that one has read a room up to this message; it never goes back.
 
         Raises:
@@ -521,7 +536,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method
-    async def typing(self, room: int) -> None:
+    async def typing(self, room: _Number) -> None:
         """Tell those who are in the room that the caller types; at most every two seconds."""
         raise NotImplementedError
 
@@ -530,8 +545,8 @@ class Chat:
         self,
         text: Annotated[str, msgspec.Meta(min_length=1, max_length=200)],
         *,
-        room: int | None = None,
-        before: int | None = None,
+        room: _Number | None = None,
+        before: _Number | None = None,
         limit: _Page = 20,
     ) -> Found:
         """Find messages that have all these words, or words that begin so, where one is a member.
@@ -549,7 +564,7 @@ class Chat:
     @framerpc.method
     async def upload(
         self,
-        room: int,
+        room: _Number,
         name: _FileName,
         type: Annotated[str, msgspec.Meta(max_length=127)],  # noqa: A002 - what the web calls it
         parts: AsyncIterator[bytes],
@@ -574,7 +589,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method(resume="skip")
-    def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
+    def download(self, file: _Number, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
         """Return the content of a file, `CHUNK` bytes at a time.
 
         Args:

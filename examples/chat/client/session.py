@@ -320,4 +320,5 @@ class Session:
                     self.model.snapshot(update.value)
                 else:
                     self.model.event(update.value)
+                    self._showing.tidy(room)
                 self._changed(room)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from examples.chat.client.model import Model
     from examples.chat.client.view import RoomView
 
-__all__ = ["LAST", "Showing", "Window"]
+__all__ = ["LAST", "MOST", "Showing", "Window"]
+
+MOST: Final = 1_000
+"""Messages of a room that are kept, if nobody looks at more: the server has all of them."""
 
 LAST: Final = 50
 """Messages that come with a room, and that are shown if nobody asks for others."""
@@ -98,6 +101,13 @@ class Showing:
         if shown is not None:
             shown.wake.set()
 
+    def tidy(self, room: int) -> None:
+        """Let go of what nobody looks at in a room, once it is much."""
+        view = self._model.rooms.get(room)
+        if view is not None and len(view.messages) > MOST:
+            shown = self._shown.get(room)
+            view.forget(*(shown.window if shown is not None else Window()).bounds(view))
+
     def reconcile(self) -> None:
         """Be in those of the rooms that one is a member of now."""
         for room, shown in self._shown.items():
@@ -132,6 +142,7 @@ class Showing:
             ask = self._chat.history
             messages = await ask(room, before=hole.before, after=hole.after, limit=PAGE)
             self._model.page(room, hole, messages)
+            self.tidy(room)
             self._changed(room)
             if not messages:  # the server has told of messages that it has not
                 await asyncio.sleep(1)

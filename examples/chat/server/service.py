@@ -15,6 +15,7 @@ import framerpc
 from examples.chat import api
 from examples.chat.api import (
     CHUNK,
+    GREATEST,
     LONGEST_FILE,
     Event,
     File,
@@ -97,7 +98,7 @@ class Chat(api.Chat):
         if action not in {TopicAction.SUBSCRIBE, TopicAction.PRESENCE}:
             return False
         number = int(room)
-        if topic != here(number).name:
+        if number > GREATEST or topic != here(number).name:
             return False
         allowed, _ = await self._database.run(rooms.is_member, number, identity)
         return allowed
@@ -209,7 +210,8 @@ class Chat(api.Chat):
 
     async def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
         await self._ask(files.open_, file)
-        for number in itertools.count(skip):
+        # No file is longer; and a number may be greater than SQLite can count.
+        for number in itertools.count(min(skip, LONGEST_FILE // CHUNK)):
             chunk, _ = await self._database.run(files.chunk, file, number)
             if chunk is None:
                 return

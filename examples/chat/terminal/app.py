@@ -14,13 +14,14 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Footer, OptionList, TextArea
 
 import framerpc
 from examples.chat.api import Chat
 from examples.chat.client import home
 from examples.chat.client.session import Session
-from examples.chat.client.wording import explain
+from examples.chat.client.wording import explain, plain
 from examples.chat.terminal.composer import Composer
 from examples.chat.terminal.dialogs import Field, Form, Read
 from examples.chat.terminal.help import help_text
@@ -214,7 +215,8 @@ class ChatApp(Messaging):
         online = session.link.kind in {"online", "slow"}
         screen = self.screen_stack[0]
         screen.query_one(Header).tell(title, about, session.link, now)
-        screen.query_one(Composer).placeholder = f"Say something in {title}" if view else ""
+        hint = f"Say something in {plain(title)}" if view is not None else ""
+        screen.query_one(Composer).placeholder = Content(hint)  # a text would be read as markup
         screen.query_one(Rooms).tell(session.model.listed, self.me, self.room)
         screen.query_one(People).tell(view, online=online)
         self._draw_room(end=end)

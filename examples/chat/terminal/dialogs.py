@@ -57,9 +57,9 @@ class Form(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay it out."""
         with Vertical(classes="dialog"):
-            yield Label(self._title, classes="dialog-title")
+            yield Label(self._title, classes="dialog-title", markup=False)
             for field in self._fields:
-                yield Label(field.label, classes="dialog-label")
+                yield Label(field.label, classes="dialog-label", markup=False)
                 yield Input(field.value, placeholder=field.hint, id=f"field-{field.name}")
             yield Label("", id="problem")
             yield Label("Enter: OK   Tab: next   Escape: cancel", classes="dialog-keys")
@@ -115,7 +115,7 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Lay it out."""
         with Vertical(classes="dialog"):
-            yield Label(self._title, classes="dialog-title")
+            yield Label(self._title, classes="dialog-title", markup=False)
             yield Input(placeholder=self._free or "filter", id="filter")
             yield OptionList(id="options")
             yield Label("Enter: choose   ↑ ↓: move   Escape: cancel", classes="dialog-keys")
@@ -174,7 +174,7 @@ class Read(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay it out."""
         with Vertical(classes="dialog wide"):
-            yield Label(self._title, classes="dialog-title")
+            yield Label(self._title, classes="dialog-title", markup=False)
             with VerticalScroll(can_focus=True):
                 yield Static(self._text)
             yield Label("↑ ↓: scroll   Escape: close", classes="dialog-keys")

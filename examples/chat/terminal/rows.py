@@ -125,7 +125,7 @@ def _message(message: Message, me: str, *, named: bool) -> Row:
     if message.deleted is not None:
         lines.append((Piece(f"deleted by {plain(message.deleted)}", "dim"),))
         return Row(message.number, tuple(lines), choice=True)
-    texts = plain(message.text).split("\n") if message.text else []
+    texts = plain(message.text).split("\n") if message.text or message.file is None else []
     lines += [tuple(_marked(line, me)) for line in texts]
     if message.file is not None:
         file = message.file

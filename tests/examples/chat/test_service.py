@@ -13,6 +13,7 @@ import pytest
 import framerpc
 from examples.chat.api import (
     CHUNK,
+    LONGEST_FILE,
     Chat,
     Message,
     NameTaken,
@@ -61,6 +62,18 @@ async def test_a_name_is_a_word(tmp_path: Path) -> None:
     async with a_town(tmp_path) as town:
         with pytest.raises(framerpc.InvalidArgument, match="name"):
             await town.member("a b")
+
+
+async def test_no_name_ends_with_a_line_break(tmp_path: Path) -> None:
+    """It would look like another one: of an account, a room, or a file."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        with pytest.raises(framerpc.InvalidArgument, match="name"):
+            await town.member("ada\n")
+        with pytest.raises(framerpc.InvalidArgument, match="name"):
+            await ada.create("lobby\n")
+        with pytest.raises(framerpc.InvalidArgument, match="name"):
+            await ada.upload(room, "plan.txt\n", "", _pieces(b""))
 
 
 async def test_without_an_account_one_can_only_make_one(tmp_path: Path) -> None:
@@ -162,6 +175,33 @@ async def test_an_owner_who_leaves_hands_the_room_on(tmp_path: Path) -> None:
             await bob.describe(room, "no")
 
 
+async def test_who_comes_into_an_empty_room_owns_it(tmp_path: Path) -> None:
+    """Nobody else could decide there any more."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        bob = await town.member("bob")
+        await ada.leave(room)
+        assert (await bob.join(room)).role == "owner"
+        assert (await ada.join(room)).role == "member"
+
+
+async def test_who_was_banned_learns_nothing_more(tmp_path: Path) -> None:
+    """Not even by leaving once more: what the room is for was changed since."""
+    async with a_town(tmp_path) as town:
+        ada, bob = await town.member("ada"), await town.member("bob")
+        room = (await ada.create("secret", private=True)).room.id
+        await ada.invite(room, "bob")
+        await ada.set_role(room, "bob", "banned")
+        await ada.describe(room, "not for bob")
+        mine = aiter(bob.mine())
+        assert isinstance(await anext(mine), Snapshot)
+        await bob.leave(room)
+        await bob.create("own")
+        told = await anext(mine)
+        assert isinstance(told, Change)
+        assert told.value.room.name == "own"
+
+
 async def test_so_many_rooms_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit says what it limits."""
     monkeypatch.setattr(rooms, "MOST_PLACES", 2)
@@ -204,6 +244,17 @@ async def test_said_again_is_said_once(tmp_path: Path) -> None:
         assert await ada.history(room) == [said]
 
 
+async def test_a_key_of_another_room_is_refused(tmp_path: Path) -> None:
+    """What was to be said here would be lost, and its sender would not know."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        other = (await ada.create("ops")).room.id
+        await ada.say(room, "hi", "key")
+        with pytest.raises(framerpc.InvalidArgument, match="another room"):
+            await ada.say(other, "hi", "key")
+        assert await ada.history(other) == []
+
+
 async def test_nothing_is_not_said(tmp_path: Path) -> None:
     """Neither text nor file: refused."""
     async with a_town(tmp_path) as town:
@@ -222,6 +273,34 @@ async def test_history_in_pages(tmp_path: Path) -> None:
         assert texts(await ada.history(room, before=5, limit=3)) == ["2", "3", "4"]
         assert texts(await ada.history(room, before=5, after=2)) == ["3", "4"]
         assert await ada.history(room, after=7) == []
+
+
+async def test_nothing_is_before_the_first(tmp_path: Path) -> None:
+    """Zero is a number, and not the end."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        await ada.say(room, "hi", "key")
+        assert await ada.history(room, before=0) == []
+        assert (await ada.search("hi", before=0)).messages == []
+
+
+@pytest.mark.parametrize("number", [-1, 2**53, 2**63, 2**64 - 1])
+async def test_numbers_that_nothing_has_are_refused(tmp_path: Path, number: int) -> None:
+    """With the name of the argument."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        with pytest.raises(framerpc.InvalidArgument, match="room"):
+            await ada.join(number)
+        with pytest.raises(framerpc.InvalidArgument, match="number"):
+            await ada.read(room, number)
+        with pytest.raises(framerpc.InvalidArgument, match="before"):
+            await ada.history(room, before=number)
+        with pytest.raises(framerpc.InvalidArgument, match="file"):
+            await ada.say(room, "hi", "key", number)
+        client = await town.client("ada")
+        with pytest.raises(framerpc.PermissionDenied):
+            async with client.subscribe(here(number)):
+                pass
 
 
 async def test_only_members_read(tmp_path: Path) -> None:
@@ -255,6 +334,16 @@ async def test_edit_one_s_own(tmp_path: Path) -> None:
             await bob.edit(room, said.number, "mine")
         with pytest.raises(NoSuchMessage):
             await ada.edit(room, 2, "none")
+
+
+async def test_nothing_is_left_of_a_message_only_if_it_is_deleted(tmp_path: Path) -> None:
+    """An edit must leave something to see."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        await ada.say(room, "hi", "key")
+        with pytest.raises(framerpc.InvalidArgument, match="delete"):
+            await ada.edit(room, 1, " ")
+        assert texts(await ada.history(room)) == ["hi"]
 
 
 async def test_what_is_deleted_keeps_its_number(tmp_path: Path) -> None:
@@ -306,6 +395,15 @@ async def test_search_finds_words_and_their_beginnings(tmp_path: Path) -> None:
         assert texts((await ada.search('"quot')).messages) == ['a "quoted" word']
         assert (await ada.search("AND*")).messages == []
         assert (await ada.search("*")).messages == []
+
+
+@pytest.mark.parametrize("text", ['"', "a\0b", "*", "(", "NEAR(", "-", "text:", "a OR", '""*'])
+async def test_anything_can_be_searched_for(tmp_path: Path, text: str) -> None:
+    """Nothing in it is an operator."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        await ada.say(room, f"a text or near b {text}", "key")
+        assert texts((await ada.search(f"{text} a")).messages) == [f"a text or near b {text}"]
 
 
 async def test_search_in_pages(tmp_path: Path) -> None:
@@ -505,6 +603,15 @@ async def test_a_file_that_is_not_wanted_makes_room_for_another(
         await ada.say(room, "see", "k", second)
         await ada.discard(second)
         assert await anext(bob.download(second)) == b"x"
+
+
+async def test_more_than_a_file_has_can_be_left_out(tmp_path: Path) -> None:
+    """Then there is nothing left of it, however much it is."""
+    async with a_town(tmp_path) as town:
+        room, (ada,) = await _room(town, "ada")
+        file = await ada.upload(room, "a", "", _pieces(b"abc"))
+        for skip in (1, LONGEST_FILE // CHUNK, 2**64 - 1):
+            assert [each async for each in ada.download(file.id, skip=skip)] == []
 
 
 async def test_nothing_is_kept_of_a_file_that_breaks_off(

@@ -9,6 +9,7 @@ import pytest
 
 import framerpc
 from examples.chat.api import CHUNK, Chat, Typing, here
+from examples.chat.client import showing
 from examples.chat.client.session import Session
 from examples.chat.client.transfers import download
 from examples.chat.client.view import TYPING, RoomView
@@ -221,6 +222,28 @@ async def test_what_one_session_could_not_send_another_one_sends_once(tmp_path: 
         async with Session(town.url, token=town.tokens["ada"], unsent=session.unsent) as later:
             await when(later, lambda: not later.unsent)
         assert texts(await ada.history(room)) == ["first", "second"]
+
+
+@virtual_time
+async def test_what_nobody_looks_at_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is said, of what is on show nothing is missing, and the rest comes back."""
+    monkeypatch.setattr(showing, "MOST", 60)
+    async with a_town(tmp_path) as town:
+        room, ada = await lobby(town, "ada", "bob"), await town.member("ada")
+        async with visiting(town, "bob") as away, visiting(town, "bob") as here_:
+            await when(here_, lambda: here_.model.rooms[room].known)
+            here_.show(room, 5, 14)
+            for number in range(1, 101):
+                await ada.say(room, str(number), str(number))
+            views = [session.model.rooms[room] for session in (away, here_)]
+            for session, view in zip((away, here_), views, strict=True):
+                await when(session, lambda view=view: view.last == 100)
+                assert len(view.messages) <= 60
+            assert texts(views[1].between(5, 14)) == [str(number) for number in range(5, 15)]
+            away.show(room, 1, 20)
+            await when(away, lambda: len(views[0].between(1, 20)) == 20)
 
 
 # ------------------------------------------------------------------------- reading, typing

@@ -127,6 +127,26 @@ async def test_what_is_said_is_seen_by_all(tmp_path: Path) -> None:
             await seat.see("\ufffd[31mred\ufffd")
 
 
+async def test_no_name_is_read_as_markup(tmp_path: Path) -> None:
+    """Names of rooms and files stand there as they are, also what looks like a tag."""
+    async with a_town(tmp_path) as town:
+        ada = await town.member("ada")
+        room = (await ada.create("[/x] [bold]", "[/]")).room.id
+
+        async def nothing() -> AsyncGenerator[bytes]:
+            yield b""
+
+        file = await ada.upload(room, "[red]y", "", nothing())
+        async with seated(town, "ada") as seat:
+            await seat.see("Say something in #[/x] [bold]", "#[/x] [bold]  [/]")
+            await ada.say(room, "[/z]", "k", file.id)
+            await seat.see("[/z]", "[red]y")
+            await seat.press("up", "o")
+            await seat.see("Get [red]y")
+            await seat.press("escape", "f5", *"leave", "enter")
+            await seat.see("Leave #[/x] [bold]?")
+
+
 async def test_unread_rooms_show_how_much_and_can_be_gone_to(tmp_path: Path) -> None:
     """By the next unread, by number, by name; what is on the screen is read."""
     async with a_lobby(tmp_path) as (town, room, ada, bob):

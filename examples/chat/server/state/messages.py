@@ -18,6 +18,7 @@ from examples.chat.server.rights import check_right
 from examples.chat.server.state.accounts import account_named, moment
 from examples.chat.server.state.files import drop, file_of
 from examples.chat.server.state.rooms import members_of, role_of, room_of
+from framerpc import InvalidArgument
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,7 +56,7 @@ def history(
     role_of(transaction, who, room)
     rows = transaction.all(
         f"{_MESSAGE} WHERE room = ? AND number > ? AND number < ? ORDER BY number DESC LIMIT ?",
-        *(room, after, before or _BEYOND, limit),
+        *(room, after, _BEYOND if before is None else before, limit),
     )
     return [_message(transaction, row) for row in reversed(rows)]
 
@@ -67,6 +68,8 @@ def say(
     role_of(transaction, who, room)
     account = account_named(transaction, who)["id"]
     said = transaction.first(f"{_MESSAGE} WHERE account = ? AND key = ?", account, key)
+    if said is not None and said["room"] != room:
+        raise InvalidArgument("key: something was said with it in another room; take a new one")
     if said is not None:
         return _told(transaction, said)
     if file is not None and not transaction.run(
@@ -94,6 +97,8 @@ def edit(transaction: Transaction, who: str, room: int, number: int, text: str) 
     row = _row(transaction, room, number, alive=True)
     if row["who"] != who:
         raise NotAllowed(why=f"{row['who']} said this; only they can change it")
+    if row["file"] is None and not text.strip():
+        raise InvalidArgument("text: say something, or delete the message")
     if row["text"] != text:
         transaction.run(
             "UPDATE message SET text = ?, edited = ?, revision = ? WHERE id = ?",
@@ -161,7 +166,9 @@ def search(
     if room is not None:
         role_of(transaction, who, room)
     # Quoted, so that nothing in it is an operator; a star behind the quotes asks for a prefix.
-    words = " ".join('"{}"*'.format(word.replace('"', '""')) for word in text.split())
+    # SQLite takes the query for ended where a NUL is.
+    wanted = text.replace("\0", " ").split()
+    words = " ".join('"{}"*'.format(word.replace('"', '""')) for word in wanted)
     if not words:
         return Found([], None)
     rows = transaction.all(
@@ -171,7 +178,7 @@ def search(
         " AND member.account = (SELECT id FROM account WHERE name = ?)"
         " WHERE word MATCH ? AND message.id < ? AND (?4 IS NULL OR message.room = ?4)"
         " ORDER BY message.id DESC LIMIT ?5",
-        *(who, words, before or _BEYOND, room, limit + 1),
+        *(who, words, _BEYOND if before is None else before, room, limit + 1),
     )
     more = rows[limit - 1]["id"] if len(rows) > limit else None
     return Found([_message(transaction, row) for row in rows[:limit]], more)

@@ -2,7 +2,8 @@
 
 Every change of who is in a room tells the room (a `Member`, and the `Room` with its new count)
 and the account itself (a `Place`). Calls that find done what they ask for tell it again: whoever
-asked may ask twice because the first answer, and the telling, were lost.
+asked may ask twice because the first answer, and the telling, were lost. Only who is no member is
+told nothing.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ def join(transaction: Transaction, who: str, room: int) -> Place:
     if room_of(transaction, room).kind != "public":
         raise NoSuchRoom(room=room)
     _put(transaction, room, who, "member")
+    _keep_an_owner(transaction, room)  # if all had left
     return _place(transaction, room, who)
 
 
@@ -189,8 +191,7 @@ def leave(transaction: Transaction, who: str, room: int) -> None:
         raise NoSuchRoom(room=room)
     _refuse_direct(transaction, room)
     if row["role"] not in MEMBERS:
-        _tell(transaction, room, who)
-        return
+        return  # and tell them nothing of what became of the room since
     _put(transaction, room, who, "left")
     _keep_an_owner(transaction, room)
 
