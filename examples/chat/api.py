@@ -8,7 +8,7 @@ Clients import this module and nothing else of the server. Three rules make them
 - The messages of a room are numbered 1, 2, 3, … without holes, also when they are deleted. A hole
   is something that was not heard of yet; `history` fills it.
 - `say` carries a key of the sender's. Said again with the same key, it is the same message, so
-  that a sender who heard no answer says it again.
+  that a sender who heard no answer says it again. `register` does the same by its token.
 
 `mine` and `room` are watches: the state, then every change of it, across lost connections.
 Who is in a room right now, and who types, is on the topic `here(room)`: whoever shows the room
@@ -48,7 +48,6 @@ __all__ = [
     "NoSuchRoom",
     "NotAllowed",
     "Place",
-    "Registered",
     "Role",
     "Room",
     "RoomState",
@@ -86,18 +85,6 @@ class Account(msgspec.Struct, frozen=True):
 
     name: str
     since: dt.datetime
-
-
-class Registered(msgspec.Struct, frozen=True):
-    """A new account.
-
-    Attributes:
-        account: The account.
-        token: What proves that one is this account. The server keeps a hash of it only.
-    """
-
-    account: Account
-    token: str
 
 
 class Room(msgspec.Struct, frozen=True, tag="room"):
@@ -325,6 +312,7 @@ class TooMany(framerpc.CallError):
 
 # A plain `$` is before a line break at the end as well: "ada\n" would look like "ada".
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[^\W_][\w-]*$(?!\n)")]
+_Token = Annotated[str, msgspec.Meta(min_length=22, max_length=128, pattern=r"^[\w-]+$(?!\n)")]
 _RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$(?!\n)")]
 _Key = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
@@ -342,12 +330,21 @@ class Chat:
 
     # ------------------------------------------------------------------------------- accounts
 
-    @framerpc.method(once=True)
-    async def register(self, name: _Name) -> Registered:
+    @framerpc.method(idempotent=True)
+    async def register(self, name: _Name, token: _Token) -> Account:
         """Make an account; the only call for those who have none.
+
+        Whoever heard no answer registers again with the same token: it is the same account.
+
+        Args:
+            name: How everybody will call it.
+            token: What will prove that one is this account: at least 128 random bits, made by the
+                caller and kept. The server keeps a hash of it only.
 
         Raises:
             NameTaken: Somebody has it.
+            InvalidArgument: The token is another account's, too short, or too long.
+            TooMany: There are too many accounts.
         """
         raise NotImplementedError
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import secrets
 import sys
 import threading
 import uuid
@@ -44,8 +45,9 @@ def _messages(update: object) -> list[Message]:
 
 async def _talk(url: str, name: str, token: str | None, room_name: str) -> None:
     if token is None:
+        token = secrets.token_urlsafe()
         async with framerpc.connect(url) as guest:
-            token = (await guest.stub(Chat).register(name)).token
+            await guest.stub(Chat).register(name, token)
     _show("token", name, token)
     async with framerpc.connect(url, token=token) as client:
         chat = client.stub(Chat)
@@ -111,8 +113,9 @@ async def _see(client: framerpc.Client, room: int) -> None:
 
 def _talk_blocking(url: str, name: str, token: str | None, room_name: str) -> None:
     if token is None:
+        token = secrets.token_urlsafe()
         with framerpc.sync.connect(url) as guest:
-            token = guest.call(Chat.register, name).token
+            guest.call(Chat.register, name, token)
     _show("token", name, token)
     with framerpc.sync.connect(url, token=token) as client:
         rooms = client.call(Chat.rooms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import platformdirs
 
 from examples.chat.api import ADDRESS
 
-__all__ = ["NoToken", "address", "choose", "data", "keep", "known"]
+__all__ = ["NoToken", "address", "choose", "data", "keep", "known", "new_token"]
 
 
 class NoToken(LookupError):
@@ -53,6 +54,11 @@ def choose(url: str, name: str | None = None) -> str:
     if len(tokens) > 1:
         raise NoToken(f"several accounts at {url} are known here: {', '.join(tokens)}; use --as")
     return next(iter(tokens.values()))
+
+
+def new_token() -> str:
+    """Return a token for an account that is to be made."""
+    return secrets.token_urlsafe(24)
 
 
 def known(url: str) -> bool:

@@ -40,9 +40,10 @@ __all__ = ["create", "fetch", "join", "register", "rooms", "say", "send", "tail"
 
 async def register(client: framerpc.Client, options: argparse.Namespace) -> None:
     """Make an account, and keep its token."""
-    registered = await client.stub(Chat).register(options.name)
-    home.keep(options.url, registered.account.name, registered.token)
-    print(registered.account.name)
+    token = home.new_token()
+    account = await client.stub(Chat).register(options.name, token)
+    home.keep(options.url, account.name, token)
+    print(account.name)
 
 
 # ---------------------------------------------------------------------------------------- rooms

@@ -17,13 +17,13 @@ from examples.chat.api import (
     CHUNK,
     GREATEST,
     LONGEST_FILE,
+    Account,
     Event,
     File,
     Found,
     Message,
     Mine,
     Place,
-    Registered,
     Room,
     RoomState,
     TooMany,
@@ -105,9 +105,9 @@ class Chat(api.Chat):
 
     # ------------------------------------------------------------------------------- accounts
 
-    async def register(self, name: str) -> Registered:
-        registered, _ = await self._database.run(accounts.register, name)
-        return registered
+    async def register(self, name: str, token: str) -> Account:
+        account, _ = await self._database.run(accounts.register, name, token)
+        return account
 
     def mine(self) -> Watch[Mine, Place]:
         return Watch(f"chat.account.{_caller()}", lambda: self._ask(rooms.mine))

@@ -125,12 +125,13 @@ class ChatApp(Messaging):
     @work
     async def _welcome(self) -> None:
         """Ask for a name, and register it."""
+        token = home.new_token()  # the same at each attempt
 
         async def submit(values: dict[str, str]) -> None:
             async with framerpc.connect(self._url) as guest:
-                registered = await guest.stub(Chat).register(values["name"])
-            home.keep(self._url, registered.account.name, registered.token)
-            self._token = registered.token
+                account = await guest.stub(Chat).register(values["name"], token)
+            home.keep(self._url, account.name, token)
+            self._token = token
 
         fields = (Field("name", "How shall everybody call you?", hint="letters, digits, - and _"),)
         if await self.push_screen_wait(Form(f"Welcome to {self._url}", fields, submit)):

@@ -22,6 +22,7 @@ export function welcome({ node, url, problem = "" }) {
   const error = node.querySelector("#welcome-error");
   error.textContent = problem;
   node.hidden = false;
+  const fresh = newToken(); // the same at each attempt: then it is the same account
   return new Promise((resolve) => {
     const done = (text) => {
       if (!keep(local, TOKEN, text)) unkept = text;
@@ -30,7 +31,8 @@ export function welcome({ node, url, problem = "" }) {
     };
     on(node.querySelector("#register"), error, async ({ name }) => {
       if (!NAME.test(name)) throw new Error("A name begins with a letter or a digit; letters, digits, “-” and “_” follow.");
-      done((await once(url, null, "Chat/register", { name })).token);
+      await once(url, null, "Chat/register", { name, token: fresh });
+      done(fresh);
     });
     on(node.querySelector("#login"), error, async (values) => {
       await once(url, values.token, "Chat/rooms", {});
@@ -58,10 +60,16 @@ function on(form, error, act) {
   };
 }
 
+/** 192 random bits; without https there is no randomUUID, but this there is. */
+function newToken() {
+  const bytes = crypto.getRandomValues(new Uint8Array(24));
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+}
+
 async function once(url, shown, method, args) {
   const client = connect(url, { token: shown });
   try {
-    return await client.call(method, args, { timeoutMs: 10_000 });
+    return await client.call(method, args, { timeoutMs: 10_000, idempotent: true });
   } finally {
     client.close();
   }

@@ -59,7 +59,7 @@ export class Session {
 
   /** Call a method of the chat; all but these three may be repeated. */
   call(method, args, options = {}) {
-    const idempotent = !["register", "create", "typing"].includes(method);
+    const idempotent = !["create", "typing"].includes(method);
     return this.client.call(`Chat/${method}`, args, { idempotent, ...options });
   }
 

@@ -57,6 +57,19 @@ async def test_a_name_is_taken_in_all_its_spellings(tmp_path: Path) -> None:
             await town.member("aDA")
 
 
+async def test_registered_again_with_its_token_is_the_same_account(tmp_path: Path) -> None:
+    """Who heard no answer registers again; with another token the name is taken."""
+    token = "x" * 22
+    async with a_town(tmp_path) as town, framerpc.connect(town.url) as guest:
+        chat = guest.stub(Chat)
+        made = await chat.register("ada", token)
+        assert await chat.register("ada", token) == made
+        with pytest.raises(NameTaken):
+            await chat.register("ada", "y" * 22)
+        with pytest.raises(framerpc.InvalidArgument, match="make another one"):
+            await chat.register("bob", token)
+
+
 async def test_a_name_is_a_word(tmp_path: Path) -> None:
     """A name with a blank is refused with the field's name."""
     async with a_town(tmp_path) as town:

@@ -44,8 +44,10 @@ class Town:
     async def client(self, name: str) -> framerpc.Client:
         """Return a connection of an account, which is made if there is none."""
         if name not in self.tokens:
+            token = f"{name}-{next(_numbers):030}"
             async with framerpc.connect(self.url) as guest:
-                self.tokens[name] = (await guest.stub(Chat).register(name)).token
+                await guest.stub(Chat).register(name, token)
+            self.tokens[name] = token
         client = framerpc.connect(self.url, token=self.tokens[name], timeout=5)
         return await self._clients.enter_async_context(client)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import secrets
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
-from examples.chat.api import Account, NameTaken, NoSuchAccount, Registered, TooMany
+import framerpc
+from examples.chat.api import Account, NameTaken, NoSuchAccount, TooMany
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,9 +19,6 @@ __all__ = ["account_named", "account_of", "find", "folded", "moment", "register"
 
 MOST_ACCOUNTS: Final = 100_000
 """Anybody may make one; this is what the disk may be filled with."""
-
-_TOKEN: Final = 24
-"""Bytes of a token: nobody guesses 192 bits, so a plain hash of it is enough."""
 
 
 def moment(seconds: float) -> dt.datetime:
@@ -34,23 +31,28 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def register(transaction: Transaction, name: str) -> Registered:
-    """Make an account.
+def register(transaction: Transaction, name: str, token: str) -> Account:
+    """Make an account, or return the one of this name and token.
 
     Raises:
         NameTaken: Somebody has the name.
+        InvalidArgument: Another account has the token.
         TooMany: There are too many accounts.
     """
+    known = find(transaction, token)
+    if known == name:
+        return account_of(transaction, name)
     if transaction.first("SELECT 1 FROM account WHERE folded = ?", folded(name)):
         raise NameTaken(name=name)
+    if known is not None:
+        raise framerpc.InvalidArgument("token: it is not random; make another one")
     if transaction.number("SELECT count(*) FROM account") >= MOST_ACCOUNTS:
         raise TooMany(what="accounts", limit=MOST_ACCOUNTS)
-    token = secrets.token_urlsafe(_TOKEN)
     transaction.run(
         "INSERT INTO account (name, folded, token, since) VALUES (?, ?, ?, ?)",
         *(name, folded(name), _hash(token), transaction.now),
     )
-    return Registered(Account(name, moment(transaction.now)), token)
+    return Account(name, moment(transaction.now))
 
 
 def find(transaction: Transaction, token: str) -> str | None:
@@ -78,4 +80,5 @@ def account_named(transaction: Transaction, name: str) -> sqlite3.Row:
 
 
 def _hash(token: str) -> bytes:
+    """Return what is kept: nobody guesses a random token, so a plain hash is enough."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
