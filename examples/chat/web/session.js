@@ -57,7 +57,7 @@ export class Session {
 
   // ---------------------------------------------------------------------------------- calls
 
-  /** Call a method of the chat; all but these three may be repeated. */
+  /** Call a method of the chat; all but these two may be repeated. */
   call(method, args, options = {}) {
     const idempotent = !["create", "typing"].includes(method);
     return this.client.call(`Chat/${method}`, args, { idempotent, ...options });
