@@ -8,6 +8,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import msgspec
 import platformdirs
 
 from examples.chat.api import ADDRESS
@@ -27,7 +28,9 @@ def address(given: str | None) -> str:
 def data() -> Path:
     """Return the folder for the state of a server that runs for its user alone."""
     folder = os.environ.get("CHAT_HOME")
-    return Path(folder) / "data" if folder else platformdirs.user_data_path("framerpc-chat")
+    return (
+        Path(folder).resolve() / "data" if folder else platformdirs.user_data_path("framerpc-chat")
+    )
 
 
 def choose(url: str, name: str | None = None) -> str:
@@ -101,9 +104,8 @@ def _path() -> Path:
 def _read() -> dict[str, dict[str, str]]:
     path = _path()
     try:
-        tokens: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, str]])
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); mend it, or remove it") from error
-    return tokens

@@ -37,6 +37,9 @@ _INTERRUPTED: Final = 130
 _PATIENCE: Final = 60.0
 """Seconds to wait for a server, unless somebody says otherwise."""
 
+_SOON: Final = 2.0
+"""Seconds after which a person wants to know why nothing happens."""
+
 
 def add_commands(commands: Commands) -> None:
     """Add the subcommands."""
@@ -100,10 +103,9 @@ def _add(commands: Commands, name: str, work: _Work, what: str) -> argparse.Argu
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write 0, or more")
+    return int(text)
 
 
 def _run(name: str, work: _Work, options: argparse.Namespace) -> int:
@@ -127,9 +129,19 @@ def _complain(name: str, error: BaseException, code: int) -> int:
     return code
 
 
+def _wait(name: str, url: str) -> None:
+    """Tell a person why nothing happens."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"chat {name}: waiting for a server at {url} (Ctrl-C: stop)\n")
+
+
 async def _connected(name: str, work: _Work, options: argparse.Namespace) -> None:
     options.url = home.address(options.url)
     token = None if name == "register" else home.choose(options.url, options.account)
     async with framerpc.connect(options.url, token=token, timeout=options.timeout) as client:
-        await client.ready(options.timeout)
+        waiting = asyncio.get_running_loop().call_later(_SOON, _wait, name, options.url)
+        try:
+            await client.ready(options.timeout)
+        finally:
+            waiting.cancel()
         await work(client, options)

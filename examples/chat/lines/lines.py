@@ -15,7 +15,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -150,21 +150,29 @@ async def _input() -> AsyncIterator[str]:
     """Yield the lines of the standard input.
 
     They are read by a thread that nobody waits for: what blocks there cannot be interrupted.
+
+    Raises:
+        ValueError: It is no text, or cannot be read.
     """
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue(100)
+    lines: asyncio.Queue[str | Exception | None] = asyncio.Queue(100)
 
-    def put(line: str | None) -> None:
+    def put(line: str | Exception | None) -> None:
         with contextlib.suppress(RuntimeError, asyncio.CancelledError):  # nobody listens any more
             asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
 
     def read() -> None:
-        for line in sys.stdin:
-            put(line.rstrip("\r\n"))
+        try:
+            for line in sys.stdin:
+                put(line.rstrip("\r\n"))
+        except (OSError, ValueError) as error:
+            put(ValueError(f"the input is no text, or cannot be read: {error}"))
         put(None)
 
     threading.Thread(target=read, daemon=True, name="standard input").start()
     while (line := await lines.get()) is not None:
+        if isinstance(line, Exception):
+            raise line
         yield line
 
 
@@ -202,7 +210,8 @@ async def send(client: framerpc.Client, options: argparse.Namespace) -> None:
     """Upload a file and say it; print its id."""
     room, chat = (await _room(client, options.room)).room.id, client.stub(Chat)
     whole = options.file.stat().st_size
-    file = await transfers.upload(client, room, options.file, _Bar(options.file.name, whole))
+    with _Bar(options.file.name, whole) as bar:
+        file = await transfers.upload(client, room, options.file, bar)
     key = f"{options.key or secrets.token_hex(8)}-1"
     await _insist(options, lambda: chat.say(room, options.text, key, file.id))
     print(file.id)
@@ -211,21 +220,30 @@ async def send(client: framerpc.Client, options: argparse.Namespace) -> None:
 async def fetch(client: framerpc.Client, options: argparse.Namespace) -> None:
     """Download a file; print where it is."""
     path: Path = options.output or Path(f"chat-file-{options.id}")
-    await transfers.download(client, options.id, path, _Bar(path.name, None))
+    with _Bar(path.name, None) as bar:
+        await transfers.download(client, options.id, path, bar)
     print(path)
 
 
 class _Bar:
-    """Progress on standard error, if a person sees it."""
+    """Progress on standard error, if a person sees it; use it with `with`, which ends its line."""
 
     def __init__(self, name: str, whole: int | None) -> None:
         self._name = plain(name)
         self._whole = whole
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_outcome: object) -> None:
+        if self._begun:
+            sys.stderr.write("\n")
 
     def __call__(self, done: int) -> None:
         if not sys.stderr.isatty():
             return
         of = f" of {size(self._whole)}, {100 * done // self._whole} %" if self._whole else ""
-        end = "\n" if done == self._whole else ""
-        sys.stderr.write(f"\r{self._name}: {size(done)}{of}\x1b[K{end}")
+        self._begun = True
+        sys.stderr.write(f"\r{self._name}: {size(done)}{of}\x1b[K")
         sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import stat
@@ -148,6 +149,41 @@ def test_a_direct_room_is_made_by_saying_something_there(
     assert capsys.readouterr().out.endswith(" ada: psst\n")
 
 
+@pytest.mark.parametrize("kept", ["[]", '{"tcp://a:1": ["ada"]}', "{", "\xff"])
+def test_a_damaged_file_of_tokens_is_named(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: str
+) -> None:
+    """In one line, with what to do; nothing is written over it."""
+    path = tmp_path / "home" / "tokens.json"
+    path.parent.mkdir()
+    path.write_text(kept, encoding="latin-1")
+    assert main(["register", "ada"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+    assert "mend it, or remove it" in line
+    assert path.read_text(encoding="latin-1") == kept
+
+
+@pytest.mark.parametrize("http", ["127.0.0.1:x", "127.0.0.1:99999", "", "7080x"])
+def test_a_place_for_browsers_is_a_host_and_a_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], http: str
+) -> None:
+    """What else is refused in one line."""
+    assert main(["serve", "--data", str(tmp_path), "--url", "tcp://127.0.0.1:0", "--http", http])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is no HOST:PORT, as in 127.0.0.1:7080" in line
+
+
+def test_what_is_no_database_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There may be several on a machine."""
+    path = tmp_path / "chat.db"
+    path.write_text("something else, and long enough to be looked at")
+    assert main(["serve", "--data", str(tmp_path), "--url", "tcp://127.0.0.1:0"]) == 1
+    assert capsys.readouterr().err == (
+        f"chat serve: {path} cannot be used: file is not a database\n"
+    )
+
+
 # ------------------------------------------------------------------------------------- messages
 
 
@@ -162,6 +198,17 @@ def test_each_line_of_the_input_is_a_message(
         monkeypatch.setattr(sys, "stdin", source)
         assert main(["say", "lobby"]) == 0
     assert texts(capsys) == ["one", "  two", "thrée"]
+
+
+def test_input_that_is_no_text_ends_it(
+    lobby: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a sentence, and what was before it was said."""
+    source = io.TextIOWrapper(io.BytesIO(b"one\n" + b" " * 10_000 + b"\n\xff\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", source)
+    assert main(["say", "lobby"]) == 1
+    assert "chat say: the input is no text" in capsys.readouterr().err
+    assert texts(capsys) == ["one"]
 
 
 def test_what_is_said_again_with_its_key_is_said_once(
@@ -216,6 +263,21 @@ def test_a_file_goes_there_and_back(
     assert main(["fetch", "999", "-o", str(tmp_path / "c.bin")]) == 1
     assert "there is no file 999" in capsys.readouterr().err
     assert not (tmp_path / "c.bin").exists()
+
+
+def test_progress_leaves_its_line(
+    lobby: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What comes after it stands on a line of its own, also if it does not know the end."""
+    (tmp_path / "a.bin").write_bytes(b"a" * 1000)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for words in (["send", "lobby", str(tmp_path / "a.bin")], ["fetch", "1", "-o", "b.bin"]):
+        monkeypatch.chdir(tmp_path)
+        assert main(words) == 0
+        assert capsys.readouterr().err.endswith("\x1b[K\n")
 
 
 def _token(place: Place) -> str:

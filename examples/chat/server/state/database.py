@@ -147,8 +147,10 @@ class Database:
         self._thread = ThreadPoolExecutor(1, "chat-database")
         try:
             self._connection = self._thread.submit(_open, path).result()
-        except BaseException:
+        except BaseException as error:
             self._thread.shutdown()
+            if isinstance(error, sqlite3.Error):
+                raise type(error)(f"{path} cannot be used: {error}") from error
             raise
 
     async def run(
