@@ -158,8 +158,11 @@ async def _input() -> AsyncIterator[str]:
     lines: asyncio.Queue[str | Exception | None] = asyncio.Queue(100)
 
     def put(line: str | Exception | None) -> None:
-        with contextlib.suppress(RuntimeError, asyncio.CancelledError):  # nobody listens any more
-            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+        putting = lines.put(line)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except (RuntimeError, asyncio.CancelledError):  # nobody listens any more
+            putting.close()
 
     def read() -> None:
         try:
@@ -167,7 +170,8 @@ async def _input() -> AsyncIterator[str]:
                 put(line.rstrip("\r\n"))
         except (OSError, ValueError) as error:
             put(ValueError(f"the input is no text, or cannot be read: {error}"))
-        put(None)
+        else:
+            put(None)
 
     threading.Thread(target=read, daemon=True, name="standard input").start()
     while (line := await lines.get()) is not None:
