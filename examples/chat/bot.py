@@ -16,13 +16,18 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 import framerpc
 import framerpc.sync
-from examples.chat.api import Chat, Message, NameTaken, RoomState, here
+from examples.chat.api import Chat, Message, NameTaken, Room, RoomState, here
+from examples.chat.client.wording import explain
 from framerpc import Change, Snapshot
 
 __all__ = ["main"]
+
+_PAGE: Final = 200
+"""Messages that are asked for at once; the contract allows no more."""
 
 
 def _show(kind: str, who: str, text: str = "", number: int = 0) -> None:
@@ -55,7 +60,8 @@ async def _talk(url: str, name: str, token: str | None, room_name: str) -> None:
         async with asyncio.TaskGroup() as tasks:
             hearing = [tasks.create_task(_hear(chat, room)), tasks.create_task(_see(client, room))]
             while text := await asyncio.to_thread(sys.stdin.readline):
-                await chat.say(room, text.rstrip("\n"), uuid.uuid4().hex)
+                if text.strip():
+                    await chat.say(room, text.rstrip("\n"), uuid.uuid4().hex)
             for task in hearing:
                 task.cancel()
 
@@ -65,8 +71,19 @@ async def _enter(chat: Chat, name: str) -> int:
     try:
         return (await chat.create(name)).room.id
     except NameTaken:
-        room = next(each.id for each in await chat.rooms() if each.name == name)
-        return (await chat.join(room)).room.id
+        return (await chat.join(_called(name, await chat.rooms()))).room.id
+
+
+def _called(name: str, rooms: list[Room]) -> int:
+    """Return the id of the room that has a name.
+
+    Raises:
+        LookupError: None has; or one that is private.
+    """
+    for room in rooms:
+        if room.name.casefold() == name.casefold():
+            return room.id
+    raise LookupError(f"there is no public room {name}")
 
 
 async def _hear(chat: Chat, room: int) -> None:
@@ -79,11 +96,11 @@ async def _heard(chat: Chat, room: int) -> AsyncIterator[Message]:
     last: int | None = None
     async for update in chat.room(room):
         for message in _messages(update):
-            if last is not None and message.number > last + 1:  # more than a snapshot holds
-                for missed in await chat.history(
-                    room, after=last, before=message.number, limit=200
-                ):
+            while last is not None and last + 1 < message.number:  # more than a snapshot holds
+                before = min(last + 1 + _PAGE, message.number)
+                for missed in await chat.history(room, after=last, before=before, limit=_PAGE):
                     yield missed
+                last = before - 1
             if last is None or message.number > last:  # and no edit of an older one
                 last = message.number
                 yield message
@@ -118,10 +135,7 @@ def _talk_blocking(url: str, name: str, token: str | None, room_name: str) -> No
             guest.call(Chat.register, name, token)
     _show("token", name, token)
     with framerpc.sync.connect(url, token=token) as client:
-        rooms = client.call(Chat.rooms)
-        room = client.call(
-            Chat.join, next(each.id for each in rooms if each.name == room_name)
-        ).room
+        room = client.call(Chat.join, _called(room_name, client.call(Chat.rooms))).room
         updates = client.stream(Chat.room, room.id)
 
         def hear() -> None:
@@ -133,7 +147,7 @@ def _talk_blocking(url: str, name: str, token: str | None, room_name: str) -> No
 
         hearing = threading.Thread(target=hear)
         hearing.start()
-        for text in sys.stdin:
+        for text in filter(str.strip, sys.stdin):
             client.call(Chat.say, room.id, text.rstrip("\n"), uuid.uuid4().hex)
         updates.close()
         hearing.join()
@@ -146,17 +160,17 @@ def _heard_blocking(
     last: int | None = None
     for update in updates:
         for message in _messages(update):
-            if last is not None and message.number > last + 1:
-                yield from client.call(
-                    Chat.history, room, after=last, before=message.number, limit=200
-                )
+            while last is not None and last + 1 < message.number:
+                before = min(last + 1 + _PAGE, message.number)
+                yield from client.call(Chat.history, room, after=last, before=before, limit=_PAGE)
+                last = before - 1
             if last is None or message.number > last:
                 last = message.number
                 yield message
 
 
-def main() -> None:
-    """Run one member until its input ends."""
+def main() -> int:
+    """Run one member until its input ends; return an exit code."""
     parser = argparse.ArgumentParser(
         prog="examples.chat.bot",
         description=__doc__,
@@ -168,11 +182,18 @@ def main() -> None:
     parser.add_argument("--room", default="lobby", help="where it talks (%(default)s)")
     parser.add_argument("--blocking", action="store_true", help="use the blocking client")
     options = parser.parse_args()
-    if options.blocking:
-        _talk_blocking(options.url, options.name, options.token, options.room)
-    else:
-        asyncio.run(_talk(options.url, options.name, options.token, options.room))
+    member = (options.url, options.name, options.token, options.room)
+    code = 0
+    try:
+        if options.blocking:
+            _talk_blocking(*member)
+        else:
+            asyncio.run(_talk(*member))
+    except* (framerpc.FrameRPCError, LookupError) as failed:  # alone, or from the tasks that hear
+        sys.stderr.write(f"{options.name}: {explain(failed.exceptions[0])}\n")
+        code = 1
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

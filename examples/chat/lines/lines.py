@@ -94,7 +94,7 @@ def _print_room(title: str, room: Any, options: argparse.Namespace, **more: obje
         print(json.dumps({"title": title, **msgspec.to_builtins(room), **more}, ensure_ascii=False))
     else:
         note = "not joined" if more["role"] is None else f"{more['unread']} unread"
-        about = f"\t{plain(room.about)}" if room.about else ""
+        about = f"\t{plain(' '.join(room.about.split()))}" if room.about else ""
         print(f"{plain(title)}\t{note}\t{room.members} members{about}")
 
 

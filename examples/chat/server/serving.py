@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import sys
 import time
@@ -71,6 +72,8 @@ def shown(url: str) -> str:
 def serve(data: Path, url: str, http: str) -> int:
     """Serve until a signal comes; print one line for each address, ports as they really are.
 
+    What fails in a call is on standard error: its caller gets to know a number of it only.
+
     Args:
         data: As for `make_server`.
         url: The address for programs.
@@ -79,6 +82,7 @@ def serve(data: Path, url: str, http: str) -> int:
     Returns:
         An exit code; what went wrong was said.
     """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         server = make_server(data)
         server.run(url, entrance(server, http), ready=_announce)

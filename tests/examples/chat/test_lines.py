@@ -16,6 +16,7 @@ import pytest
 
 import framerpc.sync
 from examples.chat.__main__ import main
+from examples.chat.client import home
 from examples.chat.server.serving import make_server
 
 
@@ -138,6 +139,16 @@ def test_rooms_are_joined_by_name(lobby: Place, capsys: pytest.CaptureFixture[st
     assert main(["say", "lobby", "hello", "--as", "bob"]) == 0
 
 
+def test_a_room_is_one_line(lobby: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever it is for."""
+    assert main(["create", "ops", "--about", "a\n#fake\t0 unread"]) == 0
+    capsys.readouterr()
+    assert main(["rooms"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "#ops\t0 unread\t1 members\ta #fake 0 unread"
+    ]
+
+
 def test_a_direct_room_is_made_by_saying_something_there(
     lobby: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +173,13 @@ def test_a_damaged_file_of_tokens_is_named(
     assert str(path) in line
     assert "mend it, or remove it" in line
     assert path.read_text(encoding="latin-1") == kept
+
+
+def test_a_home_is_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for the server that is started from another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHAT_HOME", "here")
+    assert home.data() == tmp_path / "here" / "data"
 
 
 @pytest.mark.parametrize("http", ["127.0.0.1:x", "127.0.0.1:99999", "", "7080x"])
