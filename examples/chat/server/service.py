@@ -209,10 +209,9 @@ class Chat(api.Chat):
         await self._ask(files.discard, file)
 
     async def download(self, file: int, *, skip: int = 0) -> AsyncGenerator[bytes, None]:
-        await self._ask(files.open_, file)
         # No file is longer; and a number may be greater than SQLite can count.
         for number in itertools.count(min(skip, LONGEST_FILE // CHUNK)):
-            chunk, _ = await self._database.run(files.chunk, file, number)
+            chunk = await self._ask(files.chunk, file, number)
             if chunk is None:
                 return
             yield chunk

@@ -627,6 +627,19 @@ async def test_more_than_a_file_has_can_be_left_out(tmp_path: Path) -> None:
             assert [each async for each in ada.download(file.id, skip=skip)] == []
 
 
+async def test_who_is_banned_gets_no_more_of_a_file(tmp_path: Path) -> None:
+    """Also of one that is on its way to them."""
+    async with a_town(tmp_path) as town:
+        room, (ada, bob) = await _room(town, "ada", "bob")
+        file = await ada.upload(room, "a", "", _pieces(bytes(200 * CHUNK)))
+        await ada.say(room, "look", "k", file.id)
+        chunks = aiter(bob.download(file.id))
+        await anext(chunks)
+        await ada.set_role(room, "bob", "banned")
+        with pytest.raises(NoSuchFile):
+            [each async for each in chunks]
+
+
 async def test_nothing_is_kept_of_a_file_that_breaks_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

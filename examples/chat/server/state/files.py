@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from examples.chat.server.state.database import Transaction
 
-__all__ = ["add", "begin", "chunk", "discard", "drop", "file_of", "finish", "open_"]
+__all__ = ["add", "begin", "chunk", "discard", "drop", "file_of", "finish"]
 
 MOST_UNSENT: Final = 10
 """Files of one account that wait for their message, those that are being uploaded among them."""
@@ -74,8 +74,8 @@ def file_of(transaction: Transaction, file: int) -> File:
     return File(row["id"], row["name"], row["type"], row["size"], row["sha256"])
 
 
-def open_(transaction: Transaction, who: str, file: int) -> None:
-    """Refuse a file to who may not have it.
+def chunk(transaction: Transaction, who: str, file: int, number: int) -> bytes | None:
+    """Return a piece of a file, as long as somebody may have it; None behind the last one.
 
     Raises:
         NoSuchFile: There is none where they are a member.
@@ -90,18 +90,5 @@ def open_(transaction: Transaction, who: str, file: int) -> None:
     )
     if row is None:
         raise NoSuchFile(file=file)
-
-
-def chunk(transaction: Transaction, file: int, number: int) -> bytes | None:
-    """Return a piece of a file; None behind the last one.
-
-    Raises:
-        NoSuchFile: It was deleted meanwhile.
-    """
     row = transaction.first("SELECT data FROM chunk WHERE file = ? AND number = ?", file, number)
-    if row is not None:
-        data: bytes = row["data"]
-        return data
-    if transaction.first("SELECT 1 FROM file WHERE id = ?", file) is None:
-        raise NoSuchFile(file=file)
-    return None
+    return None if row is None else row["data"]
