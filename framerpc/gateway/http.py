@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpServer"]
 
+_MAX_PORT: Final = 65_535
+
 _SHUTDOWN: Final = 1
 """Seconds for the last answers of HTTP when the server stops (uvicorn wants whole ones)."""
 
@@ -58,12 +60,17 @@ class HttpServer(Entrance):
             refuses one.
 
     Raises:
-        ConfigurationError: The path is none, or there is nothing in which it could be.
+        ConfigurationError: The path is none, or there is nothing in which it could be; or the port
+            is none.
     """
 
     def __init__(
         self, gateway: App, host: str, port: int, app: AsgiApp | None = None, *, path: str = ""
     ) -> None:
+        if not 0 <= port <= _MAX_PORT:  # the system would take what is left of it in 16 bits
+            raise ConfigurationError(
+                f"{port} is no port; it is at most {_MAX_PORT}, 0 any free one"
+            )
         self._path = _checked(path, mounted=app is not None)
         self._app: AsgiApp = gateway if app is None else app
         if self._path:

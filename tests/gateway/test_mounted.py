@@ -151,6 +151,13 @@ def test_what_is_no_path_is_refused(path: str) -> None:
         HttpServer(gateway, "127.0.0.1", 0, Starlette(), path=path)
 
 
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_what_is_no_port_is_refused(port: int) -> None:
+    """Else it would be another one, and nobody would know."""
+    with pytest.raises(framerpc.ConfigurationError, match="at most 65535"):
+        HttpServer(App(framerpc.Server()), "127.0.0.1", port)
+
+
 def test_a_path_needs_an_app() -> None:
     """Alone the gateway is everywhere: a path would only pretend."""
     with pytest.raises(framerpc.ConfigurationError, match="there is no app"):

@@ -19,6 +19,16 @@ __all__ = ["body", "clock", "explain", "plain", "seconds", "size"]
 
 _ACTING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_RULES: Final = (
+    (re.compile("Expected `str` of length >= 1$"), "it is empty"),
+    (re.compile(r"Expected `str` of length <= (\d+)$"), r"it is longer than \1 characters"),
+    (
+        re.compile("Expected `str` matching regex .*"),
+        "it has something that may not stand there; letters and digits may",
+    ),
+)
+"""The rules of the contract that people break, as the contract says it and as people do."""
+
 
 def plain(text: str) -> str:
     """Return a text in which every character is one that can be seen, or a blank."""
@@ -44,6 +54,8 @@ def explain(error: BaseException) -> str:
             text = f"there are too many {error.what}: the limit is {error.limit}"
         case _:
             text = getattr(error, "detail", "") or str(error) or type(error).__name__
+    for rule, words in _RULES:
+        text = rule.sub(words, text)
     return plain(" ".join(text.split()))
 
 

@@ -88,6 +88,22 @@ def test_without_an_account_it_says_what_to_do(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "name: it is empty"),
+        ("a" * 33, "name: it is longer than 32 characters"),
+        ("a b", "name: it has something that may not stand there; letters and digits may"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_in_words(
+    place: Place, capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    """Nobody has to read a pattern."""
+    assert main(["register", name]) == 1
+    assert capsys.readouterr().err == f"chat register: {why}\n"
+
+
 def test_among_several_accounts_one_has_to_be_chosen(
     lobby: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,7 +198,7 @@ def test_a_home_is_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert home.data() == tmp_path / "here" / "data"
 
 
-@pytest.mark.parametrize("http", ["127.0.0.1:x", "127.0.0.1:99999", "", "7080x"])
+@pytest.mark.parametrize("http", ["127.0.0.1:x", "", "7080x"])
 def test_a_place_for_browsers_is_a_host_and_a_port(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], http: str
 ) -> None:
