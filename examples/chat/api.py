@@ -581,7 +581,7 @@ class Chat:
         raise NotImplementedError
 
     @framerpc.method
-    async def discard(self, file: int) -> None:
+    async def discard(self, file: _Number) -> None:
         """Forget a file of the caller's that was uploaded and not said; nothing if there is none."""
         raise NotImplementedError
 

@@ -74,7 +74,7 @@ def test_a_name_that_is_taken_is_said(
 ) -> None:
     """In one line."""
     with framerpc.sync.connect(url) as guest:
-        guest.call(Chat.register, "ada")
+        guest.call(Chat.register, "ada", "t" * 32)
     monkeypatch.setattr(sys, "argv", ["bot", url, "Ada", *more])
     assert bot.main() == 1
     assert capsys.readouterr().err == "Ada: the name Ada is taken\n"
@@ -86,8 +86,8 @@ def test_a_room_that_is_not_for_all_is_said(
 ) -> None:
     """In one line; the name of a private one is taken as well."""
     with framerpc.sync.connect(url) as guest:
-        token = guest.call(Chat.register, "bob").token
-    with framerpc.sync.connect(url, token=token) as client:
+        guest.call(Chat.register, "bob", "t" * 32)
+    with framerpc.sync.connect(url, token="t" * 32) as client:
         client.call(Chat.create, "Secret", private=True)
     monkeypatch.setattr(sys, "argv", ["bot", url, "ada", "--room", "secret", *more])
     assert bot.main() == 1

@@ -310,6 +310,8 @@ async def test_numbers_that_nothing_has_are_refused(tmp_path: Path, number: int)
             await ada.history(room, before=number)
         with pytest.raises(framerpc.InvalidArgument, match="file"):
             await ada.say(room, "hi", "key", number)
+        with pytest.raises(framerpc.InvalidArgument, match="file"):
+            await ada.discard(number)
         client = await town.client("ada")
         with pytest.raises(framerpc.PermissionDenied):
             async with client.subscribe(here(number)):
