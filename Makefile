@@ -42,7 +42,7 @@ PYTEST := $(RUN) -m pytest -q -n $(JOBS) --dist=worksteal
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: check pytest pytest-loop js ## Check everything: style, types, spelling, tests on both loops, JavaScript
+test: check js pytest pytest-loop ## Check everything: style, types, spelling, tests on both loops, JavaScript
 	@echo "== all good"
 
 demo: $(VENV)/.runs ## Show framerpc at work, in half a minute; ARGS=--stay keeps the chat open
