@@ -74,12 +74,12 @@ async def test_it() -> None:
     socket.socket()
 """,
     "TimeoutError": """
-@pytest.mark.timeout(1)
+@pytest.mark.timeout(2)
 async def test_it() -> None:
     await asyncio.Event().wait()
 """,
     "TimeoutError*": """
-@pytest.mark.timeout(1)
+@pytest.mark.timeout(2)
 async def test_it() -> None:
     again = lambda: asyncio.get_running_loop().call_soon(again)
     again()
