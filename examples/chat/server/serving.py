@@ -15,7 +15,7 @@ from examples.chat.server.state.database import Database
 from framerpc.gateway import App
 from framerpc.gateway.http import HttpServer
 
-__all__ = ["entrance", "make_server", "serve", "shown"]
+__all__ = ["entrance", "make_server", "place_of", "serve", "shown"]
 
 
 def make_server(data: Path) -> framerpc.Server:
@@ -42,23 +42,22 @@ def make_server(data: Path) -> framerpc.Server:
     return server
 
 
-def entrance(server: framerpc.Server, place: str) -> HttpServer:
-    """Return the address for browsers: the page, and the gateway at /rpc.
+def entrance(server: framerpc.Server, host: str, port: int) -> HttpServer:
+    """Return the address for browsers: the page, and the gateway at /rpc."""
+    gateway = App(server)
+    return HttpServer(gateway, host, port, pages(gateway, "/rpc"), path="/rpc")
 
-    Args:
-        server: Answers the calls.
-        place: `host:port`, or `:port` on this machine only.
+
+def place_of(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; without a host it is this machine.
 
     Raises:
         ValueError: It is no such place.
     """
-    host, _, port = place.rpartition(":")
-    if not port.isdecimal():
-        raise ValueError(
-            f"{place!r} is no HOST:PORT, as in 127.0.0.1:7080; port 0 takes a free one"
-        )
-    gateway = App(server)
-    return HttpServer(gateway, host or "127.0.0.1", int(port), pages(gateway, "/rpc"), path="/rpc")
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) >= 2**16:
+        raise ValueError(f"{text!r} is no HOST:PORT, as in 127.0.0.1:7080; port 0 takes a free one")
+    return host or "127.0.0.1", int(port)
 
 
 def shown(url: str) -> str:
@@ -74,15 +73,16 @@ def serve(data: Path, url: str, http: str) -> int:
     Args:
         data: As for `make_server`.
         url: The address for programs.
-        http: The place for browsers, as for `entrance`.
+        http: The place for browsers, as for `place_of`.
 
     Returns:
         An exit code; what went wrong was said.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        place = place_of(http)  # before anything is opened that would have to be closed
         server = make_server(data)
-        server.run(url, entrance(server, http), ready=_announce)
+        server.run(url, entrance(server, *place), ready=_announce)
     except (OSError, ValueError, sqlite3.Error, framerpc.FrameRPCError) as error:
         sys.stderr.write(f"chat serve: {error}\n")
         return 1
