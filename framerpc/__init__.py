@@ -25,8 +25,6 @@ from framerpc.config import (
     Keepalive,
     Limits,
     RetryPolicy,
-    TopicLimits,
-    TopicPolicy,
     Watchdog,
 )
 from framerpc.contract.declaration import method, service
@@ -56,6 +54,7 @@ from framerpc.errors import (
     Unavailable,
     Unimplemented,
 )
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from framerpc.version import __version__
 
 if _TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from framerpc.errors import ConfigurationError
 
@@ -24,16 +24,15 @@ __all__ = [
     "Keepalive",
     "Limits",
     "RetryPolicy",
-    "TopicLimits",
-    "TopicPolicy",
     "Watchdog",
+    "check_positive",
 ]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 
 
-def _check_positive(options: object, besides: str = "") -> None:
+def check_positive(options: object, besides: str = "") -> None:
     """Refuse numbers that are not finite and positive; None means "no limit" where allowed.
 
     Args:
@@ -48,12 +47,6 @@ def _check_positive(options: object, besides: str = "") -> None:
             raise ConfigurationError(f"{option.name} must be a number, got {value!r}")
         if not math.isfinite(value) or value <= 0:
             raise ConfigurationError(f"{option.name} must be finite and > 0, got {value!r}")
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number, or too small a one."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name} must be a whole number >= {least}, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +132,7 @@ class Limits:
     max_pings: int = 16
 
     def __post_init__(self) -> None:
-        _check_positive(self)
+        check_positive(self)
         smallest = 64 * KIB + 64
         if self.max_frame < smallest:
             raise ConfigurationError(
@@ -182,7 +175,7 @@ class Keepalive:
     lag: float | None = None
 
     def __post_init__(self) -> None:
-        _check_positive(self)
+        check_positive(self)
 
     @property
     def ping_ms(self) -> int:
@@ -327,7 +320,7 @@ class BalancingPolicy:
     is_failure: Callable[[BaseException], bool] | None = None
 
     def __post_init__(self) -> None:
-        _check_positive(self, besides="is_failure")
+        check_positive(self, besides="is_failure")
         for name in _NEEDED:
             if getattr(self, name) is None:
                 raise ConfigurationError(f"{name} must be a number, got None")
@@ -370,94 +363,4 @@ class Watchdog:
     interval: float = 0.25
 
     def __post_init__(self) -> None:
-        _check_positive(self)
-
-
-@dataclass(frozen=True, slots=True)
-class TopicPolicy:
-    """What a server keeps of some topics, and who may publish to them.
-
-    The first policy whose pattern matches a topic holds for it; a topic that none matches has
-    no history, and anyone may publish to it.
-
-    Attributes:
-        pattern: Topics that it is about: tokens separated by dots, `*` is any one token, `>` one
-            or more at the end.
-        history: Messages kept for each topic; 0 keeps none, and its messages have no positions.
-        ttl: Seconds that a message is kept, in the time that the server runs; None keeps it
-            until it makes room for others.
-        history_bytes: Bytes kept for each topic, each message counted with 64 bytes on top.
-        latest: Keep only the newest message of each conflation key (a topic whose publishers
-            name none keeps one message). What such a history leaves out was replaced, not lost.
-        publish: "server" reserves publishing for the server's own handlers.
-        presence: Keep count of who subscribes to each topic.
-    """
-
-    pattern: str
-    history: int = field(default=0, kw_only=True)
-    ttl: float | None = field(default=None, kw_only=True)
-    history_bytes: int = field(default=16 * MIB, kw_only=True)
-    latest: bool = field(default=False, kw_only=True)
-    publish: Literal["anyone", "server"] = field(default="anyone", kw_only=True)
-    presence: bool = field(default=True, kw_only=True)
-
-    def __post_init__(self) -> None:
-        _check_count("history", self.history, 0)
-        _check_count("history_bytes", self.history_bytes, 1)
-        if self.ttl is not None and not 0 < self.ttl < math.inf:
-            raise ConfigurationError(f"ttl must be finite and > 0 s, got {self.ttl!r}")
-        if self.publish not in {"anyone", "server"}:
-            raise ConfigurationError(f'publish must be "anyone" or "server": {self.publish!r}')
-        if self.latest and not self.history:
-            raise ConfigurationError("latest needs a history: say how many keys, history=1 or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicLimits:
-    """What a server grants to those who publish and subscribe, and what it keeps in all.
-
-    Attributes:
-        max_subscriptions: Subscriptions of one connection. 128 as in centrifuge.
-        max_all_subscriptions: Subscriptions of one server.
-        subscribe_rate: Subscriptions a second of one connection, for long; those of one second,
-            and twice as many as it may have at once, may come at any speed.
-        max_queue: Bytes that wait for one subscriber without credit, each message counted with
-            64 bytes on top; beyond it its policy for slow consumers decides. 1 MiB as in
-            centrifuge.
-        max_topics: Topics with a history (or one that was not forgotten yet). Beyond it, a
-            new one is refused when no topic without messages can be forgotten.
-        max_history_messages: Messages kept in all; beyond it the topics that were silent for the
-            longest lose their oldest ones.
-        max_history_bytes: The same in bytes.
-        max_keys: Idempotency keys remembered; beyond it the oldest is forgotten.
-        key_ttl: Seconds that an idempotency key is remembered. 5 minutes as in centrifuge.
-        max_positions: Topics in the position of a subscription to a pattern; one that matches
-            more cannot resume.
-        max_page: Messages read from a history at once, and in one answer about it.
-        max_page_bytes: The same in bytes; one message may be larger.
-        max_presence: Members of all topics together, a connection counted once for each topic.
-        max_presence_page: Members in one answer about a topic.
-        max_routes: Topics whose subscribers are remembered, so that they need not be looked up.
-    """
-
-    max_subscriptions: int = 128
-    max_all_subscriptions: int = 100_000
-    subscribe_rate: float = 32.0
-    max_queue: int = MIB
-    max_topics: int = 100_000
-    max_history_messages: int = 1_000_000
-    max_history_bytes: int = 256 * MIB
-    max_keys: int = 100_000
-    key_ttl: float = 300.0
-    max_positions: int = 1000
-    max_page: int = 300
-    max_page_bytes: int = 256 * KIB
-    max_presence: int = 100_000
-    max_presence_page: int = 1000
-    max_routes: int = 10_000
-
-    def __post_init__(self) -> None:
-        _check_positive(self)
-        for option in dataclasses.fields(self):
-            if option.name not in {"key_ttl", "subscribe_rate"}:
-                _check_count(option.name, getattr(self, option.name), 1)
+        check_positive(self)

@@ -27,6 +27,7 @@ LOWER: Final[dict[str, set[str]]] = {
     "errors": set(),
     "adapters.uvloop": {"errors"},  # chooses a loop, and knows nothing of what runs on it
     "config": {"errors"},
+    "topic_config": {"errors", "config"},
     "deadline": {"errors"},
     "concurrency": {"errors"},
     "contract": {"errors", "concurrency"},  # a declaration may hold that option
@@ -38,8 +39,8 @@ LOWER: Final[dict[str, set[str]]] = {
     "connection": {"errors", "config", "deadline", "protocol", "call", "connection.addresses"},
     "balancing": {"errors", "config"},
     "resolvers": {"errors", "config", "balancing", "connection.addresses"},
-    "pubsub": {"errors", "config", "protocol"},
-    "backplane": {"errors", "config", "pubsub"},
+    "pubsub": {"errors", "config", "topic_config", "protocol"},
+    "backplane": {"errors", "config", "topic_config", "pubsub"},
 }
 BELOW: Final = set(LOWER) - {"adapters.uvloop"}
 UPPER: Final[dict[str, set[str]]] = {
@@ -76,6 +77,7 @@ PRIVATE: Final[dict[str, set[str]]] = {
 PURE: Final = (
     "errors",
     "config",
+    "topic_config",
     "concurrency",
     "contract",
     "codecs",

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from framerpc.backplane.shelf import Shelf
 from framerpc.backplane.shelved import Shelved
-from framerpc.config import TopicLimits
 from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import Position
+from framerpc.topic_config import TopicLimits
 
 if TYPE_CHECKING:
     from framerpc.pubsub.store import Deliver, Message

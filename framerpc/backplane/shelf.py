@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from framerpc.config import TopicPolicy
 from framerpc.pubsub.catalogue import Catalogue
 from framerpc.pubsub.dedupe import Dedupe
 from framerpc.pubsub.history import Usage, Window
 from framerpc.pubsub.store import Page
+from framerpc.topic_config import TopicPolicy
 
 if TYPE_CHECKING:
-    from framerpc.config import TopicLimits
     from framerpc.pubsub.events import Publication
     from framerpc.pubsub.positions import Position
     from framerpc.pubsub.store import Found, Message, Since
+    from framerpc.topic_config import TopicLimits
 
 __all__ = ["Shelf"]
 

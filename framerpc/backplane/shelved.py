@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from framerpc.backplane.shelf import Shelf
-    from framerpc.config import TopicPolicy
     from framerpc.pubsub.positions import Position
     from framerpc.pubsub.store import Found, Page, Since, Topics
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = ["Shelved"]
 

@@ -30,10 +30,11 @@ from framerpc.backplane.shelved import Shelved
 from framerpc.backplane.sqlite_batch import Waiting, batch_of, place
 from framerpc.backplane.sqlite_file import Batch, SqliteFile
 from framerpc.backplane.sqlite_rows import load
-from framerpc.config import MIB, TopicLimits
+from framerpc.config import MIB
 from framerpc.errors import CallError, ResourceExhausted
 from framerpc.pubsub.events import MESSAGE_COST, Published
 from framerpc.pubsub.store import StoreError
+from framerpc.topic_config import TopicLimits
 
 if TYPE_CHECKING:
     import os

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from framerpc.backplane.shelf import Shelf
-    from framerpc.config import TopicLimits
     from framerpc.pubsub.events import Published
     from framerpc.pubsub.store import Message
+    from framerpc.topic_config import TopicLimits
 
 __all__ = ["Placed", "Waiting", "batch_of", "place"]
 

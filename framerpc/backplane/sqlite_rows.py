@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from framerpc.backplane.shelf import Shelf
 from framerpc.backplane.sqlite_file import TopicRow
-from framerpc.config import TopicPolicy
 from framerpc.errors import ConfigurationError
 from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import Position
 from framerpc.pubsub.store import StoreCorrupt
+from framerpc.topic_config import TopicPolicy
 
 if TYPE_CHECKING:
     from framerpc.backplane.sqlite_file import Contents
-    from framerpc.config import TopicLimits
     from framerpc.pubsub.history import Window
     from framerpc.pubsub.store import Message
+    from framerpc.topic_config import TopicLimits
 
 __all__ = ["load", "topic_row"]
 

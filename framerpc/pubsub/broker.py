@@ -17,7 +17,6 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from framerpc.config import TopicLimits
 from framerpc.errors import CallError, InvalidArgument, PermissionDenied, ResourceExhausted
 from framerpc.pubsub.dedupe import check_key
 from framerpc.pubsub.feed import Feed, FeedState
@@ -29,14 +28,15 @@ from framerpc.pubsub.recovery import begin
 from framerpc.pubsub.store import History, Message
 from framerpc.pubsub.topics import check_pattern, is_pattern
 from framerpc.pubsub.trie import PatternTrie
+from framerpc.topic_config import TopicLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from framerpc.config import TopicPolicy
     from framerpc.pubsub.events import Publication, Published
     from framerpc.pubsub.feed import Segment, Sink
     from framerpc.pubsub.store import Since, Store
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = ["Broker", "run_at_once"]
 

@@ -15,7 +15,7 @@ from framerpc.pubsub.topics import ANY, REST, is_reserved
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from framerpc.config import TopicPolicy
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = ["contains", "keeps_all", "overlaps"]
 

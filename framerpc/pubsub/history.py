@@ -24,8 +24,8 @@ from framerpc.pubsub.store import Found, Page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framerpc.config import TopicPolicy
     from framerpc.pubsub.store import Message, Since
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = ["Usage", "Window", "judge"]
 

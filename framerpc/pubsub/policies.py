@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from framerpc.config import TopicPolicy
 from framerpc.errors import ConfigurationError, InvalidArgument
 from framerpc.pubsub.topics import check_pattern, check_topic, is_reserved, matches
+from framerpc.topic_config import TopicPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

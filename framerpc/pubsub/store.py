@@ -35,7 +35,7 @@ from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import Position
 
 if TYPE_CHECKING:
-    from framerpc.config import TopicPolicy
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = [
     "Deliver",

@@ -23,12 +23,12 @@ from framerpc.server.allowance import Allowance
 
 if TYPE_CHECKING:
     from framerpc.call import CallContext
-    from framerpc.config import TopicLimits
     from framerpc.connection.connection import Connection
     from framerpc.errors import CallError
     from framerpc.pubsub.broker import Broker
     from framerpc.pubsub.presence import PresenceChange
     from framerpc.server.sink import StreamSink
+    from framerpc.topic_config import TopicLimits
 
 __all__ = ["Guest", "Guests"]
 

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
     from framerpc.call import CallContext, Interceptor
     from framerpc.concurrency import ConcurrencyLimit
-    from framerpc.config import TopicLimits, TopicPolicy
     from framerpc.contract.service import MethodSpec
     from framerpc.pubsub.store import Store
     from framerpc.server.ageing import ConnectionAge
     from framerpc.server.reply_store import ReplyStore
     from framerpc.server.topics import Rule
+    from framerpc.topic_config import TopicLimits, TopicPolicy
 
 __all__ = ["Server"]
 

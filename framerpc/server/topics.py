@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from framerpc.backplane.memory import MemoryStore
 from framerpc.call import Stream
 from framerpc.codecs import packb
-from framerpc.config import TopicLimits
 from framerpc.contract.topic import encode_message, topic_of
 from framerpc.errors import CallError, InvalidArgument, InvalidResult, PermissionDenied
 from framerpc.protocol.topics import (
@@ -42,17 +41,18 @@ from framerpc.server.checks import PositionChecks
 from framerpc.server.eager import start
 from framerpc.server.guests import Guests
 from framerpc.server.sink import StreamSink, body_of
+from framerpc.topic_config import TopicLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from framerpc.call import CallContext
-    from framerpc.config import TopicPolicy
     from framerpc.contract.topic import Topic
     from framerpc.contract.watching import Watch
     from framerpc.pubsub.events import Published
     from framerpc.pubsub.feed import Feed
     from framerpc.pubsub.store import Since, Store
+    from framerpc.topic_config import TopicPolicy
 
 __all__ = ["Rule", "TopicAction", "Topics"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from framerpc.config import TopicPolicy
 from framerpc.errors import InvalidArgument, ResourceExhausted
 from framerpc.pubsub.events import Publication, Published
 from framerpc.pubsub.positions import MAX_EPOCH, Position
 from framerpc.pubsub.store import Message, Since, Store
+from framerpc.topic_config import TopicPolicy
 
 __all__ = ["LOG", "NEWS", "Bench", "StoreSuite", "bench"]
 

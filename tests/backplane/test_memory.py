@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from framerpc.backplane.memory import MemoryStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.pubsub.broker import run_at_once
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from tests.backplane.store_suite import Bench, StoreSuite, bench
 
 

@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from framerpc.backplane.memory import MemoryStore
 from framerpc.backplane.sqlite import SqliteStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import CallError
 from framerpc.pubsub.policies import Policies
 from framerpc.pubsub.positions import Position
 from framerpc.pubsub.store import Message
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from tests.backplane.store_suite import Bench
 
 POLICIES = Policies(

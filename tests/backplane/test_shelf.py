@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from framerpc.backplane.shelf import Shelf
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import ResourceExhausted
 from framerpc.pubsub.store import Message
+from framerpc.topic_config import TopicLimits, TopicPolicy
 
 POLICY = TopicPolicy(">", history=9, ttl=10.0)
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from framerpc.backplane.sqlite import SqliteStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import ResourceExhausted
 from framerpc.pubsub.store import StoreCorrupt, StoreError, StoreFull
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from tests.backplane.store_suite import LOG, NEWS, Bench, StoreSuite, bench
 
 

@@ -10,8 +10,8 @@ import os
 import sys
 
 from framerpc.backplane.sqlite import SqliteStore
-from framerpc.config import TopicPolicy
 from framerpc.pubsub.store import Message
+from framerpc.topic_config import TopicPolicy
 
 __all__ = ["POLICY", "main"]
 

@@ -15,7 +15,7 @@ import pytest
 
 from framerpc.backplane.sqlite import SqliteStore
 from framerpc.client.state import State
-from framerpc.config import KIB, Keepalive, Limits, TopicLimits, Watchdog
+from framerpc.config import KIB, Keepalive, Limits, Watchdog
 from framerpc.connection.evidence import Evidence
 from framerpc.connection.keepalive import OVERDUE
 from framerpc.connection.liveness import SILENT_CLOSE
@@ -77,6 +77,7 @@ from framerpc.pubsub.presence import Leave
 from framerpc.pubsub.queues import Overflow
 from framerpc.pubsub.topics import MAX_TOKENS, MAX_TOPIC
 from framerpc.server.replies import ENTRY_COST
+from framerpc.topic_config import TopicLimits
 from tests.protocol import spec
 from tests.protocol.vectors import VECTORS, meaning
 

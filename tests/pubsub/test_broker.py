@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from framerpc.backplane.memory import MemoryStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import InvalidArgument, PermissionDenied, ResourceExhausted, Unavailable
 from framerpc.pubsub.broker import Broker, run_at_once
 from framerpc.pubsub.events import Check, Publication, Published
@@ -16,6 +15,7 @@ from framerpc.pubsub.feed import Feed
 from framerpc.pubsub.positions import Bookmark, Position
 from framerpc.pubsub.queues import Overflow
 from framerpc.pubsub.store import Found, Page, Since, StoreError
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from tests.pubsub.sinks import ListSink
 
 LOG = TopicPolicy("log.>", history=5)

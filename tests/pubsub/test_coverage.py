@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framerpc.config import TopicPolicy
 from framerpc.pubsub.coverage import contains, keeps_all, overlaps
 from framerpc.pubsub.policies import Policies
 from framerpc.pubsub.topics import matches
+from framerpc.topic_config import TopicPolicy
 
 TOKENS = st.sampled_from(["a", "b", "*"])
 TOPICS = st.lists(st.sampled_from(["a", "b", "$a"]), min_size=1, max_size=4).map(".".join)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from framerpc.config import TopicPolicy
 from framerpc.errors import InvalidArgument
 from framerpc.pubsub.dedupe import Dedupe, check_key
 from framerpc.pubsub.events import Published
 from framerpc.pubsub.positions import Position
 from framerpc.pubsub.store import Message
+from framerpc.topic_config import TopicPolicy
 
 POLICY = TopicPolicy(">")
 RECEIPT = Published(4, Position("e", 4), 7, duplicate=False)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from framerpc.config import TopicPolicy
 from framerpc.pubsub.history import Usage, Window
 from framerpc.pubsub.positions import Position
 from framerpc.pubsub.store import Found, Message, Since
+from framerpc.topic_config import TopicPolicy
 
 
 def window_of(count: int, usage: Usage | None = None, **options: Any) -> Window:

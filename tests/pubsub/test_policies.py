@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from framerpc.config import TopicPolicy
 from framerpc.errors import ConfigurationError, InvalidArgument
 from framerpc.pubsub.policies import Policies
+from framerpc.topic_config import TopicPolicy
 
 
 def test_the_first_that_matches_holds() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from framerpc.backplane.memory import MemoryStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import ResourceExhausted
 from framerpc.pubsub.broker import Broker
 from framerpc.pubsub.feed import Feed
 from framerpc.pubsub.positions import Bookmark, Position
+from framerpc.topic_config import TopicLimits, TopicPolicy
 from tests.pubsub.sinks import ListSink
 
 POLICY = TopicPolicy("log.>", history=3, ttl=10.0)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from framerpc.backplane.memory import MemoryStore
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import CallError
 from framerpc.pubsub.broker import Broker, run_at_once
 from framerpc.pubsub.events import Check, Event, Gap
@@ -24,6 +23,7 @@ from framerpc.pubsub.feed import Feed, FeedState
 from framerpc.pubsub.positions import Bookmark, Step
 from framerpc.pubsub.queues import Overflow
 from framerpc.pubsub.topics import matches
+from framerpc.topic_config import TopicLimits, TopicPolicy
 
 HISTORY = 5
 POLICIES = (TopicPolicy("log.>", history=HISTORY), TopicPolicy("live"))

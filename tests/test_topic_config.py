@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from framerpc.config import TopicLimits, TopicPolicy
 from framerpc.errors import ConfigurationError
+from framerpc.topic_config import TopicLimits, TopicPolicy
 
 
 def test_a_policy_keeps_nothing_unless_told() -> None:
