@@ -33,6 +33,7 @@ __all__ = [
     "GREATEST",
     "LONGEST_FILE",
     "LONGEST_TEXT",
+    "MEMBERS",
     "Account",
     "Chat",
     "Event",
@@ -73,6 +74,9 @@ LONGEST_TEXT: Final = 4_000
 
 Role = Literal["owner", "moderator", "member", "banned", "left"]
 """What somebody may do in a room. `banned` and `left` are no members."""
+
+MEMBERS: Final[tuple[Role, ...]] = ("owner", "moderator", "member")
+"""The roles of those who are in a room, the mightiest first."""
 
 
 class Account(msgspec.Struct, frozen=True):

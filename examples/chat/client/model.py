@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from examples.chat.api import Account, Event, Message, Mine, Place, Room, RoomState
-from examples.chat.client.view import MEMBERS, Hole, RoomView
+from examples.chat.api import MEMBERS, Account, Event, Message, Mine, Place, Room, RoomState
+from examples.chat.client.view import Hole, RoomView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

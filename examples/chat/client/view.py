@@ -14,15 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from examples.chat.api import Event, Member, Message, Place, Role, Room, RoomState
+from examples.chat.api import MEMBERS, Event, Member, Message, Place, Role, Room, RoomState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MEMBERS", "PAGE", "TYPING", "Hole", "RoomView"]
-
-MEMBERS: Final[tuple[Role, ...]] = ("owner", "moderator", "member")
-"""The roles of those who are in a room, the mightiest first."""
+__all__ = ["PAGE", "TYPING", "Hole", "RoomView"]
 
 PAGE: Final = 200
 """Messages that are asked for at once; the contract allows no more."""

@@ -6,12 +6,9 @@ from typing import Final, Literal
 
 from examples.chat.api import NotAllowed, Role
 
-__all__ = ["MEMBERS", "check_appointment", "check_right"]
+__all__ = ["check_appointment", "check_right"]
 
 Action = Literal["describe", "delete"]
-
-MEMBERS: Final[tuple[Role, ...]] = ("owner", "moderator", "member")
-"""The roles of those who are members."""
 
 _ACTIONS: Final[dict[Action, tuple[tuple[Role, ...], str]]] = {
     "describe": (("owner", "moderator"), "owners and moderators describe a room"),

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from examples.chat.api import Member, Message, Role, Room, RoomState
-from examples.chat.client.view import MEMBERS, PAGE, TYPING, Hole, RoomView
+from examples.chat.api import MEMBERS, Member, Message, Role, Room, RoomState
+from examples.chat.client.view import PAGE, TYPING, Hole, RoomView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -42,6 +42,7 @@ CREATE TABLE member (
     PRIMARY KEY (room, account)
 ) WITHOUT ROWID;
 CREATE INDEX member_account ON member (account);
+CREATE VIEW inside AS SELECT * FROM member WHERE role IN ('owner', 'moderator', 'member');
 CREATE TABLE file (
     id INTEGER PRIMARY KEY, room INTEGER NOT NULL REFERENCES room,
     account INTEGER NOT NULL REFERENCES account, name TEXT NOT NULL, type TEXT NOT NULL,

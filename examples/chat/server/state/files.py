@@ -81,11 +81,10 @@ def chunk(transaction: Transaction, who: str, file: int, number: int) -> bytes |
         NoSuchFile: There is none where they are a member.
     """
     row = transaction.first(
-        "SELECT 1 FROM file JOIN member ON member.room = file.room"
-        " JOIN account ON account.id = member.account"
+        "SELECT 1 FROM file JOIN inside ON inside.room = file.room"
+        " JOIN account ON account.id = inside.account"
         " WHERE file.id = ? AND account.name = ? AND size IS NOT NULL"
-        " AND member.role IN ('owner', 'moderator', 'member')"
-        " AND (sent OR file.account = member.account)",
+        " AND (sent OR file.account = inside.account)",
         *(file, who),
     )
     if row is None:

@@ -173,9 +173,8 @@ def search(
         return Found([], None)
     rows = transaction.all(
         f"{_MESSAGE} JOIN word ON word.rowid = message.id"  # noqa: S608 - a constant
-        " JOIN member ON member.room = message.room"
-        " AND member.role IN ('owner', 'moderator', 'member')"
-        " AND member.account = (SELECT id FROM account WHERE name = ?)"
+        " JOIN inside ON inside.room = message.room"
+        " AND inside.account = (SELECT id FROM account WHERE name = ?)"
         " WHERE word MATCH ? AND message.id < ? AND (?4 IS NULL OR message.room = ?4)"
         " ORDER BY message.id DESC LIMIT ?5",
         *(who, words, _BEYOND if before is None else before, room, limit + 1),

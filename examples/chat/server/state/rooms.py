@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from examples.chat.api import (
+    MEMBERS,
     Member,
     Mine,
     NameTaken,
@@ -22,7 +23,7 @@ from examples.chat.api import (
     Room,
     TooMany,
 )
-from examples.chat.server.rights import MEMBERS, check_appointment, check_right
+from examples.chat.server.rights import check_appointment, check_right
 from examples.chat.server.state.accounts import account_named, account_of, folded
 
 if TYPE_CHECKING:
@@ -57,18 +58,15 @@ MOST_MEMBERS: Final = 1_000
 """Members of a room, and as many who are banned: all are told to whoever enters it."""
 
 _ROOM: Final = """
-SELECT room.*, (
-    SELECT count(*) FROM member
-    WHERE member.room = room.id AND role IN ('owner', 'moderator', 'member')
-) AS members FROM room
+SELECT room.*, (SELECT count(*) FROM inside WHERE inside.room = room.id) AS members FROM room
 """
 
 
 def mine(transaction: Transaction, who: str) -> Mine:
     """Return what belongs to an account."""
     rows = transaction.all(
-        "SELECT room FROM member JOIN account ON account.id = member.account"
-        " WHERE account.name = ? AND role IN ('owner', 'moderator', 'member') ORDER BY room",
+        "SELECT room FROM inside JOIN account ON account.id = inside.account"
+        " WHERE account.name = ? ORDER BY room",
         who,
     )
     places = [_place(transaction, row["room"], who) for row in rows]
@@ -267,10 +265,9 @@ def _check_limits(transaction: Transaction, room: int, account: int, role: Role)
         banned = "SELECT count(*) FROM member WHERE room = ? AND role = 'banned'"
         _check_limit(transaction.number(banned, room), "banned from one room", MOST_MEMBERS)
     elif role in MEMBERS and (before is None or before["role"] not in MEMBERS):
-        inside = " AND role IN ('owner', 'moderator', 'member')"
-        places = f"SELECT count(*) FROM member WHERE account = ?{inside}"  # noqa: S608 - a constant
+        places = "SELECT count(*) FROM inside WHERE account = ?"
         _check_limit(transaction.number(places, account), "rooms of one account", MOST_PLACES)
-        members = f"SELECT count(*) FROM member WHERE room = ?{inside}"  # noqa: S608 - likewise
+        members = "SELECT count(*) FROM inside WHERE room = ?"
         _check_limit(transaction.number(members, room), "members of one room", MOST_MEMBERS)
 
 
@@ -282,9 +279,9 @@ def _check_limit(count: int, what: str, limit: int) -> None:
 def _keep_an_owner(transaction: Transaction, room: int) -> None:
     """Hand a room without an owner to who has been there longest, moderators first."""
     heir = transaction.first(
-        "SELECT name, role FROM member JOIN account ON account.id = member.account"
-        " WHERE room = ? AND role IN ('owner', 'moderator', 'member')"
-        " ORDER BY role = 'owner' DESC, role = 'moderator' DESC, member.since, account LIMIT 1",
+        "SELECT name, role FROM inside JOIN account ON account.id = inside.account"
+        " WHERE room = ?"
+        " ORDER BY role = 'owner' DESC, role = 'moderator' DESC, inside.since, account LIMIT 1",
         room,
     )
     if heir is not None and heir["role"] != "owner":
