@@ -12,7 +12,7 @@ import tenacity
 
 import framerpc
 
-__all__ = ["NEVER", "Work", "pair", "soon"]
+__all__ = ["NEVER", "Work", "pair", "soon", "wrapped"]
 
 NEVER = framerpc.RetryPolicy(stop=tenacity.stop_after_attempt(1))
 """For tests about the first answer: what is refused is not tried again."""
@@ -168,3 +168,18 @@ async def soon(condition: Any) -> None:
     """Let the loop run until the condition is true; the test's own time limit ends it."""
     while not condition():  # noqa: ASYNC110 - what it waits for announces nothing
         await asyncio.sleep(0.001)
+
+
+async def wrapped(
+    context: framerpc.CallContext, body: framerpc.Body, proceed: framerpc.Handler
+) -> framerpc.Body:
+    """An interceptor that iterates over each stream itself."""
+    result = await proceed(context, body)
+    if not isinstance(result, framerpc.Stream):
+        return result
+
+    async def items() -> AsyncIterator[Any]:
+        async for item in result.items:
+            yield item
+
+    return framerpc.Stream(items())

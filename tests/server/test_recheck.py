@@ -13,7 +13,7 @@ import framerpc
 from framerpc import Change, Snapshot, TopicAction, TopicPolicy
 from framerpc.codecs import packb
 from framerpc.testing import ScriptedPeer, virtual_time
-from tests.services import Work, soon
+from tests.services import soon, wrapped
 from tests.survival.siege import request
 
 KEPT = [TopicPolicy("log.>", history=100, presence=True)]
@@ -310,21 +310,6 @@ async def test_one_whose_snapshot_is_being_taken_is_asked_about_again() -> None:
 # ----------------------------------------------------------- behind an interceptor
 
 
-async def wrapped(
-    context: framerpc.CallContext, body: framerpc.Body, proceed: framerpc.Handler
-) -> framerpc.Body:
-    """An interceptor that iterates over each stream itself."""
-    result = await proceed(context, body)
-    if not isinstance(result, framerpc.Stream):
-        return result
-
-    async def items() -> AsyncIterator[Any]:
-        async for item in result.items:
-            yield item
-
-    return framerpc.Stream(items())
-
-
 @virtual_time
 async def test_subscriptions_behind_an_interceptor_are_ended_too() -> None:
     """A stream that an interceptor wraps is no less a subscription; an ordinary one goes on."""
@@ -342,29 +327,6 @@ async def test_subscriptions_behind_an_interceptor_are_ended_too() -> None:
                 await anext(messages)
             assert await anext(numbers) == 2
         assert not any(peer.guest and peer.guest.loose for peer in server.peers.welcome)
-
-
-@virtual_time
-async def test_a_drain_does_not_wait_for_subscriptions_behind_an_interceptor() -> None:
-    """They end right behind GOAWAY, as all others, and not when the grace is over."""
-    server = framerpc.Server(Work(), topics=KEPT, interceptors=[wrapped])
-    async with server.listen("memory://club", grace=0), ScriptedPeer() as peer:
-        await peer.connect("memory://club")
-        peer.preamble()
-        peer.hello()
-        await peer.receive_frame()
-        peer.send_frame(request(1, "framerpc/subscribe", "log.a", flags=1))
-        await peer.expect([13, 1, ...])
-        peer.send_frame(request(3, "Work/sleep", 2.0))
-        await asyncio.sleep(0.5)
-        closing = asyncio.create_task(server.close())
-        await peer.expect([4, ..., ..., ...])
-        await peer.expect([5, 1, None])
-        await peer.expect([14, 1])
-        assert asyncio.get_running_loop().time() < 1
-        peer.send_frame([6, 1, None])
-        await peer.expect([9, 3, ...])
-        await closing
 
 
 @virtual_time

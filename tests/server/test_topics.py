@@ -11,7 +11,7 @@ import pytest
 import framerpc
 from framerpc import Change, Snapshot, TopicAction, TopicLimits, TopicPolicy
 from framerpc.testing import Network, ScriptedPeer, virtual_time
-from tests.services import Work, pair
+from tests.services import Work, pair, wrapped
 from tests.survival.siege import request
 
 KEPT = [TopicPolicy("log.>", history=100)]
@@ -297,10 +297,13 @@ async def test_a_server_can_listen_again_and_keeps_its_histories() -> None:
             assert (await anext(messages)).data == 2
 
 
+@pytest.mark.parametrize("interceptors", [(), (wrapped,)], ids=["bare", "wrapped"])
 @virtual_time
-async def test_a_drain_ends_subscriptions_at_once() -> None:
+async def test_a_drain_ends_subscriptions_at_once(
+    interceptors: tuple[framerpc.Interceptor, ...],
+) -> None:
     """END follows GOAWAY, while a call in flight still keeps the connection open."""
-    server = framerpc.Server(Work())
+    server = framerpc.Server(Work(), interceptors=interceptors)
     async with server.listen("memory://work", grace=0), ScriptedPeer() as peer:
         await peer.connect("memory://work")
         peer.preamble()
