@@ -149,8 +149,31 @@ test("who is removed from the room that is open is told so", async () => {
   assert.equal(await bob.evaluate(() => document.activeElement === document.body), false);
 });
 
+/** Let each frame of the server come by itself, well behind the one before. */
+async function slowly(page) {
+  await page.routeWebSocket(/rpc/, (socket) => {
+    const behind = socket.connectToServer();
+    let rest = Buffer.alloc(0), turn = Promise.resolve(), greeted = false;
+    behind.onMessage((bytes) => {
+      rest = Buffer.concat([rest, bytes]);
+      for (;;) { // the preamble has 8 bytes, a frame says its length in 4
+        const end = greeted ? 4 + (rest.length < 4 ? Infinity : rest.readUInt32BE(0)) : 8;
+        if (rest.length < end) break;
+        const frame = rest.subarray(0, end);
+        rest = rest.subarray(end);
+        greeted = true;
+        turn = turn.then(() => new Promise((done) => setTimeout(done, 40))).then(() => socket.send(frame));
+      }
+    });
+  });
+  await page.reload();
+}
+
 test("who leaves a room is not told that they are out", async () => {
   const [, bob] = await pair(browser, server, ["Leave-A", "Leave-B"], "Leave");
+  await slowly(bob);
+  await bob.getByRole("heading", { name: "Leave", level: 1 }).waitFor();
+  await bob.locator("#connection:not(.connecting)").waitFor();
   await bob.getByRole("button", { name: "Leave the room" }).click();
   await bob.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
   await bob.getByText("Choose a room, or find one to join.").waitFor();
