@@ -191,6 +191,31 @@ async def test_a_cut_connection_neither_loses_nor_doubles_what_is_said(tmp_path:
 
 
 @virtual_time
+async def test_a_laptop_that_slept_has_everything_once(tmp_path: Path) -> None:
+    """Its link was silent for ten minutes, without an end: what was said here and there is told."""
+    with Network() as network:
+        async with a_town(tmp_path) as town:
+            room, ada = await lobby(town, "ada", "bob"), await town.member("ada")
+            town.url = town.other_url  # bob sits at the laptop
+            async with visiting(town, "bob") as session:
+                await when(session, lambda: session.model.rooms[room].known)
+                network.link(town.other_url.removeprefix("memory://")).freeze()
+                session.say(room, "good night")
+                for number in range(100):
+                    await ada.say(room, f"{number}", f"{number}")
+                await asyncio.sleep(600)
+                assert session.link.kind == "offline"
+                network.heal()
+                await when(session, lambda: not session.unsent)
+                view = session.model.rooms[room]
+                session.show(room, 1, 101)
+                await when(session, lambda: len(said(view)) >= 101)
+                texts = [f"{number}" for number in range(100)]
+                assert sorted(said(view)) == sorted([*texts, "good night"])
+                assert [text for text in said(view) if text != "good night"] == texts
+
+
+@virtual_time
 async def test_what_is_refused_says_why_and_holds_nothing_up(tmp_path: Path) -> None:
     """It stands there until it is sent again, or dropped."""
     async with a_town(tmp_path) as town:

@@ -28,6 +28,7 @@ class Town:
     def __init__(self, data: Path) -> None:
         self.data = data
         self.url = f"memory://chat-{next(_numbers)}"
+        self.other_url = f"{self.url}-other"  # of the same server, with faults of its own
         self.tokens: dict[str, str] = {}
         self._clients = contextlib.AsyncExitStack()
         self._server = contextlib.AsyncExitStack()
@@ -35,7 +36,7 @@ class Town:
     async def start(self) -> None:
         """Start a server with what the one before has left."""
         server = make_server(self.data)
-        await self._server.enter_async_context(server.listen(self.url, grace=1))
+        await self._server.enter_async_context(server.listen(self.url, self.other_url, grace=1))
 
     async def stop(self) -> None:
         """Stop the server."""
