@@ -75,7 +75,7 @@ class Portal:
                 raise Unavailable(_CLOSED)
             future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
-            return future.result()
+            return _waited(future)
         except concurrent.futures.CancelledError:
             raise Unavailable(_CLOSED) from None
         except BaseException:
@@ -94,6 +94,21 @@ class Portal:
         self._thread.join()
 
 
+def _waited(future: concurrent.futures.Future[_T]) -> _T:
+    """Return the result of a future once it has one.
+
+    Python raises KeyboardInterrupt between two steps of the main thread. A signal that another
+    thread got, or that came just before the wait began, does not end the wait: it is seen when
+    that ends by itself.
+    """
+    while not future.done():
+        try:
+            return future.result(_LOOK)
+        except TimeoutError:
+            pass  # the wait's, or the call's own, which is raised below
+    return future.result()
+
+
 def _finish(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left on a stopped loop and close it."""
     tasks = asyncio.all_tasks(loop)
@@ -107,6 +122,9 @@ def _finish(loop: asyncio.AbstractEventLoop) -> None:
 
 
 _CLOSED: Final = "the client was closed"
+
+_LOOK: Final = 0.5
+"""Seconds that Ctrl-C may go unnoticed, at most."""
 
 _lock: threading.Lock = threading.Lock()
 _current: Final[list[Portal]] = []  # empty, or the one

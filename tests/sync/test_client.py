@@ -206,6 +206,29 @@ def test_interrupt_cancels_the_call(client: framerpc.sync.SyncClient, desk: Desk
     assert desk.cancelled.wait(5)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs masks of signals")
+def test_interrupt_that_another_thread_got_ends_the_wait(
+    client: framerpc.sync.SyncClient, desk: Desk
+) -> None:
+    """The system may hand a signal to any thread, and does not wake the main one by it."""
+
+    def interrupt() -> None:
+        assert desk.entered.wait(5)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.with_options(timeout=None).call(Desk.wait)
+        thread.join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert desk.cancelled.wait(5)
+
+
 def test_close_ends_calls_of_other_threads(desk: Desk) -> None:
     """A thread that waits when another one closes the client is told so."""
     with (
