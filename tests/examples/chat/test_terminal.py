@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import re
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tenacity
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -19,6 +21,13 @@ from examples.chat.terminal.app import ChatApp
 from examples.chat.terminal.look import LONGEST
 from examples.chat.terminal.timeline import Timeline
 from tests.examples.chat.town import Town, a_town, texts, visiting, when
+
+
+@pytest.fixture(autouse=True)
+def prompt_dialling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dial again at once: how long a client is patient is not what is tried here, in real time."""
+    dialling = importlib.import_module("framerpc.client.connect")  # its function hides the module
+    monkeypatch.setattr(dialling, "DEFAULT_RECONNECT", tenacity.wait_fixed(0.02))
 
 
 class Seat:
