@@ -50,20 +50,22 @@ class Caller:
 
     # ------------------------------------------------------------------- the short way
 
-    def begin(self, context: CallContext, body: Buffer) -> OutgoingCall | None:
+    def begin(
+        self, method: str, body: bytes, timeout: float | None, timeout_ms: int | None
+    ) -> OutgoingCall | None:
         """Send a call with one answer if it can leave now; return None if it goes the long way.
 
-        Whoever waits for its future must hand what that raises to `again`. Only where there is
-        one endpoint, and for calls that no handler makes: others are entered in reports.
+        Whoever waits for its future must hand what that raises to `again`, with the context that
+        it has had no need of. Only where there is one endpoint, and for calls that no handler
+        makes: others are entered in reports.
         """
         channel = self._only
-        if channel is None or context.parent is not None:
+        if channel is None or channel.connection is None:
             return None
-        connection = channel.connection
-        if connection is None or not connection.may_call(len(body)):
-            return None
-        self._calls += 1
-        return connection.calls.start(context, body)
+        call = channel.connection.calls.start_now(method, body, timeout, timeout_ms)
+        if call is not None:
+            self._calls += 1
+        return call
 
     async def again(
         self, context: CallContext, body: Buffer, call: OutgoingCall, error: BaseException
@@ -168,7 +170,7 @@ class Caller:
         place = await self._pool.place(context, len(head), simple=False)
         sends = isinstance(body, Stream)
         try:
-            call = place.connection.calls.start_special(
+            call = place.connection.calls.start(
                 context, head, wants_stream=context.streams, sends_stream=sends
             )
         except FrameRPCError as error:

@@ -24,10 +24,9 @@ from framerpc.client.options import (
 from framerpc.client.results import ResultStream
 from framerpc.client.resuming import Resuming
 from framerpc.client.state import State
-from framerpc.client.stub import make_stub
+from framerpc.client.stub import make_stub, spec_for
 from framerpc.client.topics import ClientTopics
 from framerpc.contract import plain
-from framerpc.contract.service import MethodSpec, method_spec_of
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from framerpc.call import Buffer
     from framerpc.client.watching import WatchStream
     from framerpc.config import HedgePolicy
+    from framerpc.contract.service import MethodSpec
     from framerpc.contract.watching import Watch
 
 __all__ = ["Client"]
@@ -226,7 +226,7 @@ class Client(ClientTopics):
             body, stream = plain.encode_arguments(args, kwargs)
             items = None if stream is None else encoded(stream, plain.encode_value)
             return plain.decode_value(await self.unary(method, body, items))
-        spec = _spec(method, streams=False)
+        spec = spec_for(method, streams=False)
         return await (self.once_spec if spec.once else self.call_spec)(spec, args, kwargs)
 
     async def call_spec(
@@ -245,16 +245,19 @@ class Client(ClientTopics):
             here = False
         if not here:
             core.start()  # or says why not
-        context = self._context(spec.name, self._options.timeout)
-        if spec.idempotent:
-            context.idempotent = True
-        call = core.begin(context, body)
+        options, call = self._options, None
+        if options.simple and current_context.get(None) is None:
+            call = core.begin(spec.name, body, options.timeout, options.timeout_ms)
         if call is None:
+            context = self._context(spec.name, options.timeout)
+            context.idempotent = spec.idempotent or context.idempotent
             return spec.decode_result(single(await core.handler(context, body), spec.name))
         result: Buffer
         try:
             result = await call.future
         except BaseException as error:  # noqa: BLE001 - again() raises it
+            context = self._context(spec.name, call.timeout, call.sent)
+            context.idempotent = spec.idempotent
             result = single(await core.again(context, body, call, error), spec.name)
         return spec.decode_result(result)
 
@@ -311,7 +314,7 @@ class Client(ClientTopics):
             body, stream = plain.encode_arguments(args, kwargs)
             items = None if stream is None else encoded(stream, plain.encode_value)
             return self._result_stream(method, body, items, plain.decode_value)
-        spec = _spec(method, streams=True)
+        spec = spec_for(method, streams=True)
         return (self.watch_spec if spec.watch else self.stream_spec)(spec, args, kwargs)
 
     def stream_spec(
@@ -342,7 +345,7 @@ class Client(ClientTopics):
             name = method
             body, stream = plain.encode_arguments(args, kwargs)
         else:
-            spec = _spec(method, streams=False)
+            spec = spec_for(method, streams=False)
             name = spec.name
             body, stream = spec.encode_arguments(args, kwargs)
         if stream is not None:
@@ -372,9 +375,9 @@ class Client(ClientTopics):
         self._core.start()  # or says why not
         return self._core.handler
 
-    def _context(self, name: str, timeout: float | None, *, streams: bool = False) -> CallContext:
+    def _context(self, name: str, timeout: float | None, began: float | None = None) -> CallContext:
         clock = self._core.clock
-        now = clock()
+        now = clock() if began is None else began
         metadata = self._options.metadata
         context = CallContext(
             name,
@@ -384,8 +387,6 @@ class Client(ClientTopics):
             timeout,
             dict(metadata) if metadata else {},
         )
-        if streams:
-            context.streams = True
         if self._special:
             self._specialise(context)
         parent = current_context.get(None)
@@ -409,7 +410,8 @@ class Client(ClientTopics):
     ) -> ResultStream[Any]:
         async def begin() -> AsyncIterator[Buffer]:
             self._core.start()  # or says why not
-            context = self._context(name, self._options.stream_timeout, streams=True)
+            context = self._context(name, self._options.stream_timeout)
+            context.streams = True
             return await self._core.items(context, body if items is None else Stream(items, body))
 
         return ResultStream(name, begin, decode)
@@ -423,28 +425,16 @@ class Client(ClientTopics):
 
         async def begin() -> AsyncIterator[Buffer]:
             self._core.start()  # or says why not
-            whole = self._context(spec.name, self._options.stream_timeout, streams=True)
+            whole = self._context(spec.name, self._options.stream_timeout)
 
             async def call(taken: int) -> AsyncIterator[Buffer]:
                 more = {parameter: first + taken} if taken else {}
                 body, _ = spec.encode_arguments(args, {**kwargs, **more})
-                context = self._context(spec.name, None, streams=True)
+                context = self._context(spec.name, None)
+                context.streams = True
                 context.deadline, context.timeout = whole.deadline, whole.timeout
                 return await self._core.items(context, body)
 
             return Resuming(call, self._core.options.limits.max_resumes)
 
         return ResultStream(spec.name, begin, spec.decode_result)
-
-
-def _spec(method: Callable[..., Any], *, streams: bool) -> MethodSpec:
-    spec = method_spec_of(method)
-    if spec is None:
-        raise ConfigurationError(
-            f"{getattr(method, '__qualname__', method)} is no method of a service; decorate it "
-            "with @framerpc.method in a class with @framerpc.service, or call it by its name"
-        )
-    if spec.streams_out is not streams:
-        advice = "a stream: use stream()" if spec.streams_out else "a single value: use call()"
-        raise ConfigurationError(f"the result of {spec.name} is {advice}")
-    return spec

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Again", "Begin", "Core", "single"]
 
-Begin: TypeAlias = "Callable[[CallContext, Buffer], OutgoingCall | None]"
+Begin: TypeAlias = "Callable[[str, bytes, float | None, int | None], OutgoingCall | None]"
 """Sends a call at once, or returns None if it has to go the long way: through the handler."""
 
 Again: TypeAlias = "Callable[[CallContext, Buffer, OutgoingCall, BaseException], Awaitable[Body]]"
@@ -141,7 +141,7 @@ async def _no_again(
     raise NotImplementedError
 
 
-def _long_way(context: CallContext, body: Buffer) -> None:  # noqa: ARG001 - as `Begin`
+def _long_way(*_: object) -> None:
     return None
 
 

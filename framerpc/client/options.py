@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 from framerpc.balancing.pickers import Picker, picker_named
 from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
+from framerpc.deadline import to_wire
 from framerpc.errors import ConfigurationError, ConnectionFailed, FrameRPCError
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class CallOptions:
         routing_key: What decides where calls go, if the balancing is sticky.
         idempotent: Calls by name may be sent again; methods say so themselves.
         hedge: When idempotent calls go to a second server as well; None for never.
+        timeout_ms: The timeout as it is said on the wire.
+        simple: There is no more to a call than its timeout.
     """
 
     timeout: float | None = 30.0
@@ -150,6 +153,8 @@ class CallOptions:
     routing_key: str | None = None
     idempotent: bool = False
     hedge: HedgePolicy | None = None
+    timeout_ms: int | None = field(init=False)
+    simple: bool = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("timeout", "stream_timeout"):
@@ -169,6 +174,9 @@ class CallOptions:
                     f"metadata must be pairs of strings, got {key!r}: {value!r}"
                 )
         object.__setattr__(self, "metadata", dict(self.metadata))  # ours: the user's may change
+        object.__setattr__(self, "timeout_ms", to_wire(self.timeout, 0.0))
+        special = self.metadata or self.routing_key or self.idempotent or self.hedge
+        object.__setattr__(self, "simple", not special)
 
 
 def _is_duration(value: object) -> bool:

@@ -107,7 +107,7 @@ class OnceCall:
             self._number = self._number or self._session.numbers.new()
             headers[ONCE_HEADER] = self._session.numbers.header(self._number)
         try:
-            return connection.calls.start_special(self._context, self._body, headers=headers)
+            return connection.calls.start(self._context, self._body, headers=headers)
         except FrameRPCError as error:
             if self._lost is None:
                 raise  # it never left

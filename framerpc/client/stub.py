@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from framerpc.contract.service import MethodSpec, spec_of
+from framerpc.contract.service import MethodSpec, method_spec_of, spec_of
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from framerpc.client.client import Client
 
-__all__ = ["make_stub"]
+__all__ = ["make_stub", "spec_for"]
 
 _T = TypeVar("_T")
 
@@ -81,3 +81,21 @@ def _proxy(spec: MethodSpec) -> Callable[..., Any]:
     proxy.__name__ = proxy.__qualname__ = spec.attribute
     proxy.__doc__ = spec.doc
     return cast("Callable[..., Any]", proxy)
+
+
+def spec_for(method: Callable[..., Any], *, streams: bool) -> MethodSpec:
+    """Return the declaration of a method, given as it stands in its class.
+
+    Raises:
+        ConfigurationError: It is none, or its result is a stream and should not be, or is not.
+    """
+    spec = method_spec_of(method)
+    if spec is None:
+        raise ConfigurationError(
+            f"{getattr(method, '__qualname__', method)} is no method of a service; decorate it "
+            "with @framerpc.method in a class with @framerpc.service, or call it by its name"
+        )
+    if spec.streams_out is not streams:
+        advice = "a stream: use stream()" if spec.streams_out else "a single value: use call()"
+        raise ConfigurationError(f"the result of {spec.name} is {advice}")
+    return spec

@@ -53,9 +53,8 @@ class Answering:
             wire.check_size(size, "", "yes")
         if size > PART_SIZE:
             return self._respond_in_parts(call_id, body, size)
-        book = wire.calls
-        book.ended(call_id)
-        if book.alive:
+        wire.calls.ended(call_id)
+        if wire.calls.alive:
             self.outbox.send(encode(_RESPONSE, call_id, body))
         else:
             self.outbox.send_now(encode(_RESPONSE, call_id, body))

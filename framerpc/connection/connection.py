@@ -200,7 +200,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Return where the next bytes go: to their place, or to the shared scratch."""
         wire = self.wire
-        self._target = target = wire.buffer()
+        self._target = target = None if wire.decoder.target is None else wire.buffer()
         if target is not None:
             return target
         return self._scratch if wire.calls.bodies else self._small_scratch
@@ -212,7 +212,7 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         if keepalive.overdue:
             keepalive.revive()
         if self._target is None:
-            events = self.wire.receive(self._scratch[:nbytes])
+            events = self.wire.receive(self._scratch, nbytes)
         else:
             self._target = None
             events = self.wire.written(nbytes)
@@ -266,33 +266,36 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
 
     def _handle(self, events: list[Event]) -> None:
         """Handle what arrived in one wake-up, and answer it in one write."""
+        if self._backlog is not None or len(events) > _EVENTS_PER_TURN:
+            self._set_aside(events)
+            return
+        several = len(events) > 1  # an answer to a single one may leave at once
+        if several:
+            self.outbox.cork()
+        for event in events:
+            kind = event.__class__
+            if self._ended:
+                break
+            if kind is Request:  # as in `Routing`, without its calls: nearly all are
+                self._acceptor.request(self, event)
+            elif kind is Response:  # one of these two
+                self.calls.succeed(event.id, event.body)  # type: ignore[union-attr]
+                if self.turns.waiting:
+                    self.turns.next()
+            else:
+                _HANDLERS[kind](self, event)
+        if several:
+            self.outbox.uncork()
+
+    def _set_aside(self, events: list[Event]) -> None:
+        """Keep what is too much for one turn."""
         if self._backlog is not None:
             self._backlog.extend(events)
             return
-        if len(events) == 1:  # an answer to it may leave at once
-            _HANDLERS[type(events[0])](self, events[0])
-            return
-        self.outbox.cork()
-        if len(events) <= _EVENTS_PER_TURN:
-            accept, calls, turns = self._acceptor.request, self.calls, self.turns
-            for event in events:
-                kind = event.__class__
-                if self._ended:
-                    break
-                if kind is Request:  # as in `Routing`, without its calls: nearly all are
-                    accept(self, event)
-                elif kind is Response:  # one of these two
-                    calls.succeed(event.id, event.body)  # type: ignore[union-attr]
-                    if turns.waiting:
-                        turns.next()
-                else:
-                    _HANDLERS[kind](self, event)
-        else:
-            self._backlog = deque(events)
-            if self._transport is not None:
-                self._transport.pause_reading()
-            self._work_off()
-        self.outbox.uncork()
+        self._backlog = deque(events)
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._work_off()
 
     def _work_off(self) -> None:
         """Handle a slice of a long backlog, then let others have their turn."""

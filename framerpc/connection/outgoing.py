@@ -25,7 +25,7 @@ from framerpc.errors import (
 )
 from framerpc.protocol.frames import PART_SIZE, CancelReason, Flag, Kind, encode
 from framerpc.protocol.maps import check_headers
-from framerpc.protocol.states import CallState
+from framerpc.protocol.states import CallState, ConnectionState
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT_GRACE", "OutgoingCall", "OutgoingCalls"]
 
+_READY: Final = ConnectionState.READY
 _OPEN: Final = CallState.OPEN
 _REQUEST: Final = Kind.REQUEST.value
 _NOTIFY: Final = Kind.NOTIFY.value
@@ -123,34 +124,49 @@ class OutgoingCalls:
 
     # ---------------------------------------------------------------- starting
 
-    def start(self, context: CallContext, body: Buffer) -> OutgoingCall:
-        """Send a request that has one answer, the call's `future`.
+    def start_now(
+        self, method: str, body: bytes, timeout: float | None, timeout_ms: int | None
+    ) -> OutgoingCall | None:
+        """Send a request that has one answer, the call's `future`, and nothing special about it.
 
-        Raises:
-            MessageTooLarge: The arguments are over a limit; nothing was sent.
-            InvalidArgument: The metadata is over a limit; likewise.
+        Nearly all calls are like that: no context is made for them, and no other function asked.
+
+        Args:
+            method: Name of a method that was declared.
+            body: Its arguments.
+            timeout: Seconds that it is given, from now on.
+            timeout_ms: The same as it is said on the wire.
+
+        Returns:
+            None if it cannot leave at once in one frame: `start` says why not, or finds a way.
         """
-        wire = self._wire
-        if len(body) > wire.longest:
-            wire.check_size(len(body), context.method)
-        if context.metadata:
-            check_headers(_headers(context), context.method)
+        wire, alive = self._wire, self.alive
+        if (
+            wire.state is not _READY
+            or len(body) > wire.short
+            or len(alive) >= wire.peer.calls
+            or self._outbox.paused is not None
+        ):
+            return None
         call_id = wire.calls.new_id()
         wire.calls.alive[call_id] = _OPEN
-        call = OutgoingCall(
-            call_id,
-            self,
-            context.method,
-            context.deadline,
-            self._loop.time(),
-            context.timeout,
-            self._loop.create_future(),
-        )
-        headers = _headers(context) if context.metadata or context.attempt > 1 else None
-        self._send(call, 0, headers, context, body)
+        loop = self._loop
+        sent, deadline = loop.time(), None
+        if timeout is not None:
+            deadline = sent + timeout
+            if deadline < self._sweeper.next:
+                self._sweeper.add(deadline)
+        future = loop.create_future()
+        call = OutgoingCall(call_id, self, method, deadline, sent, timeout, future)
+        frame = encode(_REQUEST, call_id, 0, method, timeout_ms, None, body)
+        if alive:
+            self._outbox.send(frame)
+        else:
+            self._outbox.send_now(frame)
+        alive[call_id] = call
         return call
 
-    def start_special(
+    def start(
         self,
         context: CallContext,
         body: Buffer,
@@ -159,7 +175,7 @@ class OutgoingCalls:
         sends_stream: bool = False,
         headers: dict[str, Any] | None = None,
     ) -> OutgoingCall:
-        """Send a request whose answer is a stream, the call's `reader`, or that sends one.
+        """Send a request; its answer is the call's `future`, or its `reader` if it is a stream.
 
         Args:
             context: The call.

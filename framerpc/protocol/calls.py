@@ -35,7 +35,6 @@ from framerpc.protocol.frames import (
     decode_known,
 )
 from framerpc.protocol.framing import LONG, PREFIX
-from framerpc.protocol.maps import MAX_MAP
 from framerpc.protocol.states import CALLEE, CALLER, CallState, Effect, Flow, Step
 from framerpc.protocol.streams import ITEM_COST, NO_STREAMS
 
@@ -71,7 +70,9 @@ class Calls(CallBook):
 
     __slots__ = ()
 
-    def take(self, data: memoryview, max_frame: int, events: list[Event]) -> int:
+    def take(
+        self, data: bytes | bytearray | memoryview, size: int, longest: int, events: list[Event]
+    ) -> int:
         """Apply the frames at the front of `data` that nearly all traffic consists of.
 
         These are short frames about calls, with their bodies inside. The cells of the tables
@@ -79,7 +80,8 @@ class Calls(CallBook):
 
         Args:
             data: Whole frames, and perhaps the start of one, with their prefixes.
-            max_frame: Longest frame accepted, in bytes.
+            size: How many bytes of `data` count.
+            longest: Bytes of a frame that is not looked at before it is decoded.
             events: Gets what they mean.
 
         Returns:
@@ -88,14 +90,13 @@ class Calls(CallBook):
         Raises:
             RemoteProtocolError: As `receive`.
         """
-        alive, streams, bodies, parity = self.alive, self._streams, self.bodies, self._parity
-        end = 0 if self._mixed else len(data)
-        longest = min(max_frame, MAX_MAP)  # what is longer is looked at before it is decoded
+        alive, bodies = self.alive, self.bodies
+        end = 0 if self._mixed else size
         start = 0
         while (first := start + 4) < end and not bodies:
-            (size,) = _unpack_length(data, start)
-            stop = first + size
-            if stop > end or size > longest or not size:
+            (length,) = _unpack_length(data, start)
+            stop = first + length
+            if stop > end or length > longest or not length:
                 return start
             try:
                 frame = decode_known(data[first:stop])
@@ -104,20 +105,20 @@ class Calls(CallBook):
             kind = frame.__class__
             if kind is Response and (  # CALLER, open
                 alive.get(frame.id) is _OPEN
-                and frame.id & 1 == parity
+                and frame.id & 1 == self._parity
                 and frame.body.__class__ is bytes
-                and frame.id not in streams
+                and frame.id not in self._streams
             ):
                 del alive[frame.id]
             elif kind is Request and (  # CALLEE, idle
                 frame.id not in alive
-                and frame.id & 1 != parity
+                and frame.id & 1 != self._parity
                 and self.serves
                 and frame.body.__class__ is bytes
                 and not frame.flags & STREAM_FLAGS
             ):
                 alive[frame.id] = _OPEN
-            elif kind not in ABOUT_CALLS or size >= LONG:
+            elif kind not in ABOUT_CALLS or length >= LONG:
                 return start
             elif kind is not Item or not self._took(frame):
                 self.receive(frame, events)

@@ -52,10 +52,11 @@ class FrameDecoder:
 
     Attributes:
         max_frame: Longest frame accepted, in bytes.
+        tail: The start of a short frame, with its prefix, while the rest is missing.
         target: Where the rest of a long frame goes, while there is one.
     """
 
-    __slots__ = ("_filled", "_frame", "_place", "_tail", "max_frame", "target")
+    __slots__ = ("_filled", "_frame", "_place", "max_frame", "tail", "target")
 
     def __init__(
         self,
@@ -64,8 +65,8 @@ class FrameDecoder:
     ) -> None:
         self.max_frame = max_frame
         self._place = place
-        self._tail = b""  # a short incomplete frame, with its prefix
-        self.target: memoryview | None = None  # the rest of a long one goes here
+        self.tail = b""
+        self.target: memoryview | None = None
         self._filled = 0
         self._frame: Whole | None = None
 
@@ -74,10 +75,10 @@ class FrameDecoder:
         """Bytes until the next frame is complete, as far as can be told: at most that many."""
         if self.target is not None:
             return len(self.target) - self._filled
-        have = len(self._tail)
+        have = len(self.tail)
         if have < PREFIX.size:
             return PREFIX.size - have
-        (size,) = PREFIX.unpack_from(self._tail)
+        (size,) = PREFIX.unpack_from(self.tail)
         return int(size) + PREFIX.size - have
 
     def buffer(self) -> memoryview | None:
@@ -100,9 +101,9 @@ class FrameDecoder:
 
     def joined(self, data: memoryview) -> memoryview:
         """Return `data` behind the start of a short frame that was kept, which is not any more."""
-        if not self._tail:
+        if not self.tail:
             return data
-        tail, self._tail = self._tail, b""
+        tail, self.tail = self.tail, b""
         return memoryview(tail + data)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[memoryview | Whole]:
@@ -139,7 +140,7 @@ class FrameDecoder:
                 return
             yield view[start:position]
         if position < end:
-            self._tail = bytes(view[position:])
+            self.tail = bytes(view[position:])
 
     def _refuse(self, size: int) -> None:
         if size == 0:
@@ -149,7 +150,7 @@ class FrameDecoder:
     def _keep(self, start: memoryview, size: int) -> None:
         """Remember an incomplete frame of which `start` is there."""
         if size < LONG:
-            self._tail = PREFIX.pack(size) + start
+            self.tail = PREFIX.pack(size) + start
             return
         destination = self._place(start, size) if self._place else None
         if destination is not None:

@@ -19,6 +19,7 @@ from framerpc.protocol.events import Violation
 from framerpc.protocol.frames import (
     CATALOGUE,
     MAX_UINT,
+    PART_SIZE,
     Close,
     Frame,
     Hello,
@@ -44,6 +45,7 @@ from framerpc.protocol.handshake import (
     parse_reply,
     speaks_framerpc,
 )
+from framerpc.protocol.maps import MAX_MAP
 from framerpc.protocol.states import CONNECTION, ConnectionState, Role
 
 if TYPE_CHECKING:
@@ -69,8 +71,10 @@ class Wire:
     Attributes:
         state: Where the connection is in its life.
         calls: The calls that are alive.
+        decoder: Cuts what arrives into frames.
         peer: What the peer is ready to receive; the minimum until it has told.
         longest: Bytes of a body that both sides take.
+        short: Bytes of a body that both sides take in its frame, whatever the name of the method.
         greeting: What the client greeted with (server only, once received).
         reply: What the server answered (client only, once received).
         unknown: Optional frames of a kind that we do not know, ignored.
@@ -78,18 +82,20 @@ class Wire:
     """
 
     __slots__ = (
-        "_decoder",
         "_early",
         "_limits",
         "_preamble",
         "_said",
+        "_short_frame",
         "calls",
+        "decoder",
         "farewell",
         "greeting",
         "longest",
         "peer",
         "reply",
         "role",
+        "short",
         "state",
         "unknown",
     )
@@ -104,12 +110,14 @@ class Wire:
         self.unknown = 0
         self.farewell: CloseCode | None = None
         self.longest = min(limits.max_message, MINIMUM.message)
+        self.short = min(self.longest, _SHORT)
         self._limits = limits
         self._preamble = b""  # the peer's, as far as it has arrived
         self._early = bytearray()
         self._said = _Said.NOTHING
         longest = max(limits.max_greeting, MINIMUM_GREETING)
-        self._decoder = FrameDecoder(longest, self.calls.place)
+        self.decoder = FrameDecoder(longest, self.calls.place)
+        self._short_frame = 0  # bytes of a frame that is not looked at before it is decoded
 
     def __repr__(self) -> str:
         return f"<Wire {self.role.value} {self.state.value}, {len(self.calls.alive)} calls>"
@@ -118,44 +126,55 @@ class Wire:
 
     def buffer(self) -> memoryview | None:
         """Return where the next bytes belong, or None if any buffer will do."""
-        if self._decoder.target is None or self.state not in _LIVE:
+        if self.decoder.target is None or self.state not in _LIVE:
             return None
-        return self._decoder.buffer()
+        return self.decoder.buffer()
 
     def written(self, count: int) -> list[Event]:
         """Account for `count` bytes that were written into `buffer()`."""
         if self.state not in _LIVE:
             return []  # we closed it meanwhile
-        whole = self._decoder.written(count)
+        whole = self.decoder.written(count)
         return [] if whole is None else self._events([whole])
 
-    def receive(self, data: bytes | bytearray | memoryview) -> list[Event]:
-        """Take the next bytes from the peer and return what they mean, in order."""
-        if self.state in _LIVE:
-            return self._receive_live(memoryview(data))
+    def receive(self, data: bytes | bytearray | memoryview, size: int | None = None) -> list[Event]:
+        """Take the next bytes from the peer and return what they mean, in order.
+
+        Args:
+            data: The bytes, which may change afterwards.
+            size: How many of them count, if not all.
+        """
+        if size is None:
+            size = len(data)
+        decoder = self.decoder
+        if self.state not in _LIVE or decoder.target is not None or decoder.tail:
+            data = memoryview(data)[:size]
+            if self.state not in _LIVE:
+                return self._receive_before(data)
+            if decoder.target is not None:
+                return self._events(decoder.feed(data))
+            data = decoder.joined(data)
+            size = len(data)
+        events: list[Event] = []
+        try:
+            taken = self.calls.take(data, size, self._short_frame, events)
+        except RemoteProtocolError as error:
+            events.append(self._violation(error))
+            return events
+        if taken < size:
+            events += self._events(decoder.feed(memoryview(data)[taken:size]))
+        return events
+
+    def _receive_before(self, data: memoryview) -> list[Event]:
+        """Take what comes while no frame about a call may be looked at: too early, or too late."""
         if self.state is ConnectionState.CLOSED:
             return []
         try:
             if self.state is ConnectionState.WAITING:
                 return self._keep_early(data)
-            return self._greet(memoryview(data))
+            return self._greet(data)
         except RemoteProtocolError as error:
             return [self._violation(error)]
-
-    def _receive_live(self, data: memoryview) -> list[Event]:
-        decoder = self._decoder
-        if decoder.target is not None:
-            return self._events(decoder.feed(data))
-        data = decoder.joined(data)
-        events: list[Event] = []
-        try:
-            taken = self.calls.take(data, decoder.max_frame, events)
-        except RemoteProtocolError as error:
-            events.append(self._violation(error))
-            return events
-        if taken < len(data):
-            events += self._events(decoder.feed(data[taken:]))
-        return events
 
     def _violation(self, error: RemoteProtocolError) -> Violation:
         self.state = ConnectionState.CLOSED
@@ -170,12 +189,12 @@ class Wire:
             data = data[missing:]
         events: list[Event] = []
         while data and self.state is ConnectionState.GREETING:
-            missing = self._decoder.missing
-            events += self._events(self._decoder.feed(data[:missing]))
+            missing = self.decoder.missing
+            events += self._events(self.decoder.feed(data[:missing]))
             data = data[missing:]
         return events + self.receive(data) if data else events
 
-    def _keep_early(self, data: bytes | bytearray | memoryview) -> list[Event]:
+    def _keep_early(self, data: memoryview) -> list[Event]:
         self._early += data
         most = max(self._limits.max_early, MINIMUM_EARLY)
         if len(self._early) > most:
@@ -236,8 +255,10 @@ class Wire:
     def _know_peer(self, announced: Announced) -> None:
         self.peer = announced
         self.longest = min(self._limits.max_message, announced.message)
+        self.short = min(self.longest, _SHORT)
         self.calls.peer_window = announced.window
-        self._decoder.max_frame = self._limits.max_frame
+        self.decoder.max_frame = self._limits.max_frame
+        self._short_frame = min(self._limits.max_frame, MAX_MAP)
 
     # ---------------------------------------------------------------- sending
 
@@ -321,6 +342,9 @@ class _Said(enum.Enum):
     PREAMBLE = "preamble"
     GOODBYE = "goodbye"  # or it is of no use any more
 
+
+_SHORT: Final = PART_SIZE - 1024
+"""Leaves room for the longest name, 255 bytes, in the shortest frame that every peer takes."""
 
 _LIVE: Final = frozenset({ConnectionState.READY, ConnectionState.DRAINING})
 _LONGEST_REASON: Final = 1000  # characters: enough for a person, and sure to fit in a frame

@@ -22,7 +22,7 @@ import itertools
 from asyncio import base_tasks
 from asyncio.tasks import _enter_task, _leave_task, _register_task
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 if TYPE_CHECKING:
     from asyncio import Task as _Interface
@@ -44,8 +44,8 @@ _set_exception: Final = _Future.set_exception
 _cancel: Final = _Future.cancel
 _spare: EagerTask[Any] | None = None
 _NO_CONTEXT: Final = contextvars.Context()
-_NOBODY_ELSE: Final = 3
-"""References to a task in `_first_step`: its own, that of `start`, and the count's."""
+_NOBODY_ELSE: Final = 2
+"""References to a task in `start`: its own, and the count's."""
 
 
 def start(
@@ -73,36 +73,23 @@ def start(
         _enter_task(loop, task)
     except RuntimeError:
         # Another task is running. Asking first would cost every call; this costs few.
-        outer = asyncio.current_task(loop)
-    try:
-        return _first_step(task) if outer is None else _start_inside(outer, task)
-    finally:
-        del task  # an exception must not keep itself alive through this frame
-
-
-def _start_inside(outer: asyncio.Task[Any], task: EagerTask[_T]) -> _T | EagerTask[_T]:
-    """Take the first step while another task is taking one of its own."""
-    loop = task._loop
-    _leave_task(loop, outer)
-    try:
+        outer = cast("asyncio.Task[Any]", asyncio.current_task(loop))
+        _leave_task(loop, outer)
         _enter_task(loop, task)
-        return _first_step(task)
-    finally:
-        _enter_task(loop, outer)
-        del task  # as in start
-
-
-def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
-    """Take the first step; the task is the current one."""
-    global _spare  # noqa: PLW0603 - as in start
-    loop = task._loop
     try:
-        yielded = task._context.run(task._coro.send, None)
+        try:
+            yielded = context.run(coro.send, None)
+        finally:
+            _leave_task(loop, task)
+            if outer is not None:
+                _enter_task(loop, outer)
     except StopIteration as stop:
-        _leave_task(loop, task)
         if task._must_cancel:  # cancelled from inside, and it did not wait any more
             _cancel(task, msg=task._cancel_text)
-            return task.result()
+            try:
+                return task.result()
+            finally:
+                del task  # an exception must not keep itself alive through this frame
         result: _T = stop.value
         if getrefcount(task) == _NOBODY_ELSE and not task._callbacks and not task._cancel_requests:
             task._context = _NO_CONTEXT  # which may keep much alive
@@ -111,15 +98,11 @@ def _first_step(task: EagerTask[_T]) -> _T | EagerTask[_T]:
             _set_result(task, result)
         return result
     except BaseException as exc:
-        _leave_task(loop, task)
         task._end(exc)
         task._log_traceback = False  # it is raised here
-        del task  # as in start
+        del task  # as above
         raise
-    _leave_task(loop, task)
-    task._watch = _LostTaskWatch(loop, task._coro)
-    _register_task(task)
-    task._wait_for(yielded)
+    task._begin_to_wait(yielded)
     return task
 
 
@@ -152,6 +135,12 @@ class EagerTask(_Interface[_T]):
     _cancel_requests: int
     _cancel_text: Any
     _watch: _LostTaskWatch
+
+    def _begin_to_wait(self, yielded: Any) -> None:
+        """Become a task that others know: the first step did not end the coroutine."""
+        self._watch = _LostTaskWatch(self._loop, self._coro)
+        _register_task(self)
+        self._wait_for(yielded)
 
     def _step(self, exc: BaseException | None = None) -> None:
         """Resume the coroutine. The loop has entered its context."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from framerpc.call import CallContext
 
-__all__ = ["IncomingCall"]
+__all__ = ["IncomingCall", "read_headers"]
 
 
 class IncomingCall(msgspec.Struct, eq=False):
@@ -38,3 +38,11 @@ class IncomingCall(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<IncomingCall {self.id} {self.context.method}>"
+
+
+def read_headers(headers: dict[str, Any], context: CallContext) -> None:
+    """Tell a context what the request of its call says besides its arguments."""
+    context.metadata = headers.get("meta") or {}
+    attempt = headers.get("attempt")
+    if type(attempt) is int and attempt > 0:
+        context.attempt = attempt

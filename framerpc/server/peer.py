@@ -22,7 +22,7 @@ from framerpc.server.admission import full, misfit
 from framerpc.server.asks import AsksNothing
 from framerpc.server.eager import start
 from framerpc.server.failure import REPORT_GRACE, Failure, describe, too_late
-from framerpc.server.incoming import IncomingCall
+from framerpc.server.incoming import IncomingCall, read_headers
 from framerpc.server.leaving import Leaving
 from framerpc.server.sink import StreamSink
 
@@ -174,33 +174,47 @@ class Peer(AsksNothing):
 
     def request(self, connection: Connection, request: Request) -> None:
         """Run a call."""
-        call_id = request.id
         method = self._methods.get(request.method)
         if (
             method is None
-            or request.flags != method.flags
+            or request.flags
+            or method.flags
             or request.headers
+            or not request.timeout_ms
             or len(self.calls) >= self._most_calls
         ):
-            if self.session is not None and ONCE_HEADER in (request.headers or ()):
-                self._server.sessions.once.request(self, request, method)
-                return
-            problem = self.why_not(request.method, method, request.flags, request.headers)
-            if problem is not None or method is None:
-                self.refuse(call_id, problem)
-                return
-        timeout_ms = request.timeout_ms
-        timeout: float | None = self._longest
-        if timeout_ms:
-            timeout = timeout_ms / 1000
-            timeout = min(timeout, self._longest)
-        elif timeout_ms == 0:
-            late = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
-            self.refuse(call_id, late)
+            self._request_special(connection, request, method)
             return
-        elif method.flags:
-            timeout = None
-        context = self.context_of(request.method, request.headers, timeout)
+        # As there, without what nearly no call has.
+        timeout = min(request.timeout_ms / 1000, self._longest)
+        clock = self._clock
+        now = clock()
+        due = now + timeout
+        name, call_id = request.method, request.id
+        context = CallContext(
+            name, clock, now, due, timeout, {}, self.identity, self.address, self._server
+        )
+        self.calls[call_id] = call = IncomingCall(call_id, context, due)
+        self._start(call_id, call, method.handler, request.body)  # type: ignore[arg-type] # is here
+
+    def _request_special(
+        self, connection: Connection, request: Request, method: Method | None
+    ) -> None:
+        """Run a call that has more to it, or refuse it."""
+        call_id, headers, timeout_ms = request.id, request.headers, request.timeout_ms
+        if self.session is not None and ONCE_HEADER in (headers or ()):
+            self._server.sessions.once.request(self, request, method)
+            return
+        problem = self.why_not(request.method, method, request.flags, headers)
+        if problem is None and timeout_ms == 0:
+            problem = Failure(Status.DEADLINE_EXCEEDED, "no", "it had passed on arrival")
+        if problem is not None or method is None:
+            self.refuse(call_id, problem)
+            return
+        timeout: float | None = None if method.flags else self._longest
+        if timeout_ms is not None:
+            timeout = min(timeout_ms / 1000, self._longest)
+        context = self.context_of(request.method, headers, timeout)
         self.calls[call_id] = call = IncomingCall(call_id, context, context.deadline)
         body: Any = request.body
         if method.flags:
@@ -295,22 +309,12 @@ class Peer(AsksNothing):
         """Return what the handler of a call of this client sees."""
         clock = self._clock
         now = clock()
+        due = None if timeout is None else now + timeout
         context = CallContext(
-            name,
-            clock,
-            now,
-            None if timeout is None else now + timeout,
-            timeout,
-            {},
-            self.identity,
-            self.address,
-            self._server,
+            name, clock, now, due, timeout, {}, self.identity, self.address, self._server
         )
         if headers:
-            context.metadata = headers.get("meta") or {}
-            attempt = headers.get("attempt")
-            if type(attempt) is int and attempt > 0:
-                context.attempt = attempt
+            read_headers(headers, context)
         return context
 
     # -------------------------------------------------------------------- running

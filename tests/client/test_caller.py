@@ -306,3 +306,19 @@ async def test_error_speaks_for_all_attempts() -> None:
         with pytest.raises(framerpc.DeadlineExceeded) as caught:
             await call
     assert (caught.value.executed, caught.value.attempts) == ("yes", 2)
+
+
+@virtual_time
+async def test_the_time_of_a_call_that_is_sent_again_began_with_the_first_attempt() -> None:
+    """Whatever the attempts cost: it was given seconds for all of them."""
+    async with framerpc.Server(Shop()).listen("memory://shop"):
+        retry = RetryPolicy(wait=tenacity.wait_fixed(0.5))
+        async with framerpc.connect("memory://shop", timeout=4, retry=retry) as client:
+            await client.ready()
+            call = asyncio.create_task(client.stub(Shop).slow_price("tea"))
+            began = now()
+            await asyncio.sleep(3)
+            await client.drop_connections()
+            with pytest.raises(framerpc.DeadlineExceeded):
+                await call
+            assert now() - began == pytest.approx(4, abs=0.1)

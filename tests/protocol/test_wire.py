@@ -187,6 +187,24 @@ def test_a_buffer_that_was_handed_out_may_be_filled_after_the_end() -> None:
     assert wire.buffer() is None
 
 
+@pytest.mark.parametrize("kept", [0, 1, 20], ids=["whole", "behind a byte", "behind a part"])
+def test_only_the_bytes_that_count_are_read(kept: int) -> None:
+    """What lies behind them in the buffer is of an earlier read."""
+    wire = ready(Role.SERVER, Limits())
+    request = encode(8, 1, 0, "A/b", 1000, None, b"\x90" * 20)
+    assert wire.receive(memoryview(request), kept) == []
+    (event,) = wire.receive(request[kept:] + request, len(request) - kept)
+    assert isinstance(event, Request)
+    assert list(wire.calls.alive) == [1]
+
+
+def test_early_bytes_are_only_those_that_count() -> None:
+    """Also while nobody is known yet."""
+    wire = Wire(Role.SERVER, Limits())
+    (hello,) = wire.receive(HELLO + b"\0\0\0\0", len(HELLO))
+    assert isinstance(hello, Hello)
+
+
 def test_events_do_not_change_when_the_buffer_is_used_again() -> None:
     """The bytes that were read may be overwritten at once."""
     wire = ready(Role.SERVER)

@@ -819,3 +819,23 @@ async def test_a_task_without_a_name_gets_one(start: Start) -> None:
 def test_eager_tasks_are_those_of_asyncio_where_it_has_them() -> None:
     """`EagerTask` serves Python 3.11 alone."""
     assert (eager.start is eager_task.start) == (sys.version_info < (3, 12))
+
+
+async def test_a_task_that_ended_at_once_serves_again_if_nobody_has_kept_it() -> None:
+    """Making one costs more than many a handler."""
+    loop = asyncio.get_running_loop()
+
+    async def who() -> int:
+        return id(asyncio.current_task())
+
+    async def keep() -> Any:
+        return asyncio.current_task()
+
+    def run(job: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return eager_task.start(job(), loop=loop, context=copy_context())
+
+    first = run(who)
+    assert run(who) == first
+    kept = run(keep)
+    assert id(kept) == first
+    assert run(who) != first
