@@ -34,23 +34,27 @@ class Row:
 def measure(rounds: int = 5, seconds: float = 1.0) -> list[Row]:
     """Measure both sides in turn, so that a machine that changes its speed changes both."""
     rows: list[Row] = []
-    with running("yardstick") as echo, running("framerpc") as server:
-        for in_flight in TARGETS:
-            pairs: list[tuple[float, float]] = []
-            for number in range(rounds):
-                if sys.stderr.isatty():
-                    sys.stderr.write(f"\r{in_flight} in flight, round {number + 1} of {rounds} ")
-                bare = figure("yardstick", echo, str(in_flight), str(seconds))
-                ours = figure("framerpc", server, str(in_flight), str(seconds))
-                pairs.append((bare, ours))
-            rows.append(
-                Row(
-                    in_flight,
-                    statistics.median(bare for bare, _ in pairs),
-                    statistics.median(ours for _, ours in pairs),
-                    statistics.median(ours / bare for bare, ours in pairs),
-                )
+    for in_flight in TARGETS:
+        pairs: list[tuple[float, float]] = []
+        for number in range(rounds):
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{in_flight} in flight, round {number + 1} of {rounds} ")
+            pairs.append(_pair(in_flight, seconds))
+        rows.append(
+            Row(
+                in_flight,
+                statistics.median(bare for bare, _ in pairs),
+                statistics.median(ours for _, ours in pairs),
+                statistics.median(ours / bare for bare, ours in pairs),
             )
+        )
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
     return rows
+
+
+def _pair(in_flight: int, seconds: float) -> tuple[float, float]:
+    """Measure both sides once, with new servers: how a process lies in memory is a matter of luck."""
+    with running("yardstick") as echo, running("framerpc") as server:
+        bare = figure("yardstick", echo, str(in_flight), str(seconds))
+        return bare, figure("framerpc", server, str(in_flight), str(seconds))

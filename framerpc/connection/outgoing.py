@@ -149,6 +149,12 @@ class OutgoingCalls:
         ):
             return None
         call_id = wire.calls.new_id()
+        frame = encode(_REQUEST, call_id, 0, method, timeout_ms, None, body)
+        if alive:
+            self._outbox.send(frame)
+        else:
+            self._outbox.send_now(frame)
+        # From here on the peer works at the same time.
         wire.calls.alive[call_id] = _OPEN
         loop = self._loop
         sent, deadline = loop.time(), None
@@ -158,11 +164,6 @@ class OutgoingCalls:
                 self._sweeper.add(deadline)
         future = loop.create_future()
         call = OutgoingCall(call_id, self, method, deadline, sent, timeout, future)
-        frame = encode(_REQUEST, call_id, 0, method, timeout_ms, None, body)
-        if alive:
-            self._outbox.send(frame)
-        else:
-            self._outbox.send_now(frame)
         alive[call_id] = call
         return call
 

@@ -103,21 +103,21 @@ class Calls(CallBook):
             except (ValueError, RecursionError):
                 return start
             kind = frame.__class__
-            if kind is Response and (  # CALLER, open
-                alive.get(frame.id) is _OPEN
-                and frame.id & 1 == self._parity
-                and frame.body.__class__ is bytes
-                and frame.id not in self._streams
-            ):
-                del alive[frame.id]
-            elif kind is Request and (  # CALLEE, idle
-                frame.id not in alive
-                and frame.id & 1 != self._parity
+            if kind is Request and (  # CALLEE, idle
+                (call_id := frame.id) not in alive
+                and call_id & 1 != self._parity
                 and self.serves
                 and frame.body.__class__ is bytes
                 and not frame.flags & STREAM_FLAGS
             ):
-                alive[frame.id] = _OPEN
+                alive[call_id] = _OPEN
+            elif kind is Response and (  # CALLER, open
+                alive.get(call_id := frame.id) is _OPEN
+                and call_id & 1 == self._parity
+                and frame.body.__class__ is bytes
+                and call_id not in self._streams
+            ):
+                del alive[call_id]
             elif kind not in ABOUT_CALLS or length >= LONG:
                 return start
             elif kind is not Item or not self._took(frame):
