@@ -186,7 +186,9 @@ class Peer(AsksNothing):
             self._request_special(connection, request, method)
             return
         # As there, without what nearly no call has.
-        timeout = min(request.timeout_ms / 1000, self._longest)
+        timeout = request.timeout_ms / 1000
+        if timeout > self._longest:  # noqa: PLR1730 - `min` is dear where each call passes
+            timeout = self._longest
         clock = self._clock
         now = clock()
         due = now + timeout
