@@ -26,6 +26,7 @@ LOWER: Final[dict[str, set[str]]] = {
     "version": set(),
     "errors": set(),
     "adapters.uvloop": {"errors"},  # chooses a loop, and knows nothing of what runs on it
+    "given": {"errors"},
     "config": {"errors"},
     "topic_config": {"errors", "config"},
     "deadline": {"errors"},

@@ -13,6 +13,7 @@ from framerpc.client.options import CallOptions, ChannelOptions, guarded, token_
 from framerpc.client.retry import DEFAULT_RECONNECT
 from framerpc.config import BalancingPolicy, Keepalive, Limits, RetryPolicy
 from framerpc.errors import ConfigurationError
+from framerpc.given import check_each
 from framerpc.resolvers.resolver import Resolver
 from framerpc.resolvers.urls import resolver_of
 
@@ -96,6 +97,7 @@ def connect(
         balancing=balancing or BalancingPolicy(),
     )
     options = CallOptions(timeout=timeout, metadata=metadata or {}, hedge=hedge)
+    check_each("interceptors", interceptors, object, "interceptors")
     core = Core(resolver, channel, tuple(interceptors))
     return Client(core, options)
 

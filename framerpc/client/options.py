@@ -20,6 +20,7 @@ from framerpc.balancing.pickers import Picker, picker_named
 from framerpc.config import BalancingPolicy, HedgePolicy, Keepalive, Limits, RetryPolicy
 from framerpc.deadline import to_wire
 from framerpc.errors import ConfigurationError, ConnectionFailed, FrameRPCError
+from framerpc.given import check, check_callable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,34 +63,23 @@ class ChannelOptions:
     balancing: BalancingPolicy
 
     def __post_init__(self) -> None:
-        _check("limits", self.limits, Limits, "a framerpc.Limits")
-        _check("keepalive", self.keepalive, Keepalive, "a framerpc.Keepalive")
-        _check("retry", self.retry, RetryPolicy, "a framerpc.RetryPolicy")
-        _check("balance", self.balance, (str, Picker), "the name of a picker, or a framerpc.Picker")
+        check("limits", self.limits, Limits, "a framerpc.Limits")
+        check("keepalive", self.keepalive, Keepalive, "a framerpc.Keepalive")
+        check("retry", self.retry, RetryPolicy, "a framerpc.RetryPolicy")
+        check("balance", self.balance, (str, Picker), "the name of a picker, or a framerpc.Picker")
         if isinstance(self.balance, str):
             picker_named(self.balance, self.balancing)  # or says which there are
-        _check("balancing", self.balancing, BalancingPolicy, "a framerpc.BalancingPolicy")
-        _check("tls", self.tls, (ssl.SSLContext, type(None)), "an ssl.SSLContext")
+        check("balancing", self.balancing, BalancingPolicy, "a framerpc.BalancingPolicy")
+        check("tls", self.tls, (ssl.SSLContext, type(None)), "an ssl.SSLContext")
         if not isinstance(self.token, str):
-            _check_callable("token", self.token, "a string, or a callable that returns one")
+            check_callable("token", self.token, "a string, or a callable that returns one")
         if not callable(self.reconnect):
             raise ConfigurationError(
                 f"reconnect must be one of tenacity's wait_* objects, got {self.reconnect!r}"
             )
-        _check_callable("on_state", self.on_state, "a callable")
-        _check_callable("on_receipt", self.on_receipt, "a callable")
-        _check_callable("on_retry", self.on_retry, "a callable")
-
-
-def _check(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
-    if not isinstance(value, kind):
-        raise ConfigurationError(f"{name} must be {wanted}, got {value!r}")
-
-
-def _check_callable(name: str, value: object, wanted: str) -> None:
-    """Refuse what cannot be called, without showing it: it may be a secret."""
-    if value is not None and not callable(value):
-        raise ConfigurationError(f"{name} must be {wanted}, got a {type(value).__name__}")
+        check_callable("on_state", self.on_state, "a callable")
+        check_callable("on_receipt", self.on_receipt, "a callable")
+        check_callable("on_retry", self.on_retry, "a callable")
 
 
 def guarded(callback: Callable[_P, None] | None) -> Callable[_P, None] | None:
@@ -163,8 +153,9 @@ class CallOptions:
                 raise ConfigurationError(
                     f"{name} must be a number of seconds > 0, or None; got {value!r}"
                 )
-        _check("routing_key", self.routing_key, (str, type(None)), "a string, or None")
-        _check("hedge", self.hedge, (HedgePolicy, type(None)), "a framerpc.HedgePolicy, or None")
+        check("idempotent", self.idempotent, bool, "True or False")
+        check("routing_key", self.routing_key, (str, type(None)), "a string, or None")
+        check("hedge", self.hedge, (HedgePolicy, type(None)), "a framerpc.HedgePolicy, or None")
         metadata = cast("object", self.metadata)  # users err
         if not isinstance(metadata, Mapping):
             raise ConfigurationError(f"metadata must be a mapping, got {metadata!r}")

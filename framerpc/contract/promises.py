@@ -41,8 +41,15 @@ def check_promises(label: str, declaration: MethodDeclaration, signature: Signat
             f"{label} cannot be resumed: the stream that it takes cannot be sent again"
         )
     found = next((each for each in signature.parameters if each.name == name), None)
-    if found is None or found.kind != "named" or found.annotation is not int or found.default != 0:
+    wrong = ""
+    if found is None:
+        wrong = f"it has no parameter {name!r}"
+    elif found.kind != "named":
+        wrong = f"{name} can be given by position; put it behind a `*`"
+    elif found.annotation is not int or found.default != 0:
+        wrong = f"{name} must be declared as `int = 0`, exactly"
+    if wrong:
         raise ConfigurationError(
-            f"{label} cannot be resumed: it needs a keyword parameter that says how many items "
-            f"to leave out, as in `def {label.rpartition('.')[2]}(..., *, {name}: int = 0)`"
+            f"{label} cannot be resumed: it needs a keyword parameter that says how many items to "
+            f"leave out, as in `def {label.rpartition('.')[2]}(..., *, {name}: int = 0)`; {wrong}"
         )

@@ -17,11 +17,11 @@ from framerpc.connection.listen import Entrance, Listener
 from framerpc.errors import CloseCode
 from framerpc.gateway.door import SUBPROTOCOL, Door
 from framerpc.gateway.transport import Message, Receive, Send, WebSocketTransport
+from framerpc.given import check, check_seconds
+from framerpc.server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from framerpc.server.server import Server
 
 __all__ = ["App"]
 
@@ -43,10 +43,12 @@ class App(Entrance):
         grace: Seconds that calls in flight get when the web server stops.
 
     Raises:
-        ConfigurationError: One of the origins is none.
+        ConfigurationError: One of the origins is none, or another option of the wrong kind.
     """
 
     def __init__(self, server: Server, *, origins: Iterable[str] = (), grace: float = 10.0) -> None:
+        check("server", server, Server, "a framerpc.Server")
+        check_seconds("grace", grace)
         self.server = server
         self._door = Door(origins)
         self._grace = grace

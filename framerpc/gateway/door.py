@@ -10,13 +10,14 @@ Spec: protocol.md, "WebSocket".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from framerpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["SUBPROTOCOL", "Door"]
 
@@ -35,7 +36,8 @@ class Door:
     """
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
-        if isinstance(origins, str):
+        given = cast("object", origins)  # users err
+        if isinstance(given, str) or not isinstance(given, Iterable):
             raise ConfigurationError(f"origins is a list of texts, got {origins!r}")
         self._origins = frozenset(map(_checked, origins))
 
@@ -72,7 +74,7 @@ def _checked(origin: str) -> str:
     try:
         parts = urlsplit(origin)
         port = parts.port
-    except ValueError:
+    except (ValueError, AttributeError):  # a port that is none; something that is no text
         parts, port = urlsplit(""), None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or origin.count("/") != 2:  # noqa: PLR2004 - those of "://"
         raise ConfigurationError(

@@ -14,6 +14,7 @@ class Counters:
     Attributes:
         connections: Connections accepted, strangers included.
         turned_away: Strangers over the bounds, closed without a word.
+        refused_clients: Clients whose credentials were refused (`Unauthenticated`).
         accept_pauses: Times that no connection could be accepted, for want of descriptors.
         calls: Calls that ended, one-way ones included.
         failed_calls: Calls that were answered with an error after they had started.
@@ -24,12 +25,13 @@ class Counters:
         evicted_sessions: Sessions dropped early because there were too many.
         answered_again: `once` calls that were sent again, and got the answer of the first.
         complaints: Warnings about clients: violations, floods, silence, slowness, one-way calls
-            that could not run, credentials that could not be looked at.
+            that could not run, credentials that were refused or could not be looked at.
         unlogged_complaints: Those of them that the log only gives the number of.
     """
 
     connections: int = 0
     turned_away: int = 0
+    refused_clients: int = 0
     accept_pauses: int = 0
     calls: int = 0
     failed_calls: int = 0

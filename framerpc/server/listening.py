@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from framerpc.given import check_seconds
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator
@@ -25,6 +27,7 @@ class Listening:
         tls: ssl.SSLContext | None,
         grace: float,
     ) -> None:
+        check_seconds("grace", grace)
         self._server = server
         self._urls = urls
         self._tls = tls

@@ -187,7 +187,11 @@ class Peers:
             if inspect.isawaitable(identity):
                 identity = await identity
         except Unauthenticated as exc:
-            connection.close(CloseCode.UNAUTHENTICATED, exc.detail or "unknown credentials")
+            reason = exc.detail or "unknown credentials"
+            complaint = f"{peer.address}: refused credentials: {reason}"
+            self._server.counters.refused_clients += 1
+            self._server.complaints.say("refused credentials", complaint)
+            connection.close(CloseCode.UNAUTHENTICATED, reason)
             return
         except asyncio.CancelledError:
             raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
 from framerpc.concurrency import check_concurrency
@@ -18,6 +19,7 @@ from framerpc.config import Keepalive, Limits, Watchdog
 from framerpc.connection.listen import Entrance, Listener, listen, parse_place
 from framerpc.contract.service import bound_methods, function_spec
 from framerpc.errors import ConfigurationError
+from framerpc.given import check, check_seconds
 from framerpc.server.ageing import Ageing
 from framerpc.server.authorizing import authorizing
 from framerpc.server.builtin import add_builtin_methods
@@ -26,6 +28,7 @@ from framerpc.server.counters import Counters
 from framerpc.server.dispatcher import Dispatcher
 from framerpc.server.hooks import Hooks
 from framerpc.server.listening import Listening
+from framerpc.server.options import check_options
 from framerpc.server.peers import Credentials, Peers
 from framerpc.server.server_topics import ServerTopics
 from framerpc.server.sessions import Sessions
@@ -37,7 +40,6 @@ from framerpc.server.watchdog import Blocks, watch
 from framerpc.server.workers import Workers
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from framerpc.call import CallContext, Interceptor
@@ -94,7 +96,8 @@ class Server(ServerTopics):
         connection_age: How old a connection may become; None for any age.
 
     Raises:
-        ConfigurationError: A service cannot be registered; the text says which, and why.
+        ConfigurationError: A service cannot be registered, or an option is of the wrong kind;
+            the text says which, and why.
     """
 
     def __init__(
@@ -116,6 +119,21 @@ class Server(ServerTopics):
         connection_age: ConnectionAge | None = None,
     ) -> None:
         check_concurrency(max_concurrency)
+        check_options(
+            limits=limits,
+            keepalive=keepalive,
+            authenticate=authenticate,
+            authorize=authorize,
+            interceptors=interceptors,
+            trusted=trusted,
+            replies=replies,
+            topics=topics,
+            topic_limits=topic_limits,
+            store=store,
+            authorize_topic=authorize_topic,
+            watchdog=watchdog,
+            connection_age=connection_age,
+        )
         self.limits = limits or Limits()
         self.keepalive = keepalive or Keepalive()
         self.counters = Counters()
@@ -254,7 +272,8 @@ class Server(ServerTopics):
             grace: Seconds that calls in flight get when the block is left.
 
         Raises:
-            ConfigurationError: On entering: an address is impossible, or it listens already.
+            ConfigurationError: `grace` is none; on entering: an address is impossible, `tls` is no
+                context, or it listens already.
             OSError: On entering: the system refuses an address.
         """
         return Listening(self, urls, tls, grace)
@@ -266,6 +285,7 @@ class Server(ServerTopics):
         if not urls:
             raise ConfigurationError('no address to listen at; pass one, "tcp://127.0.0.1:0"')
         addresses = [parse_place(url) for url in urls]
+        check("tls", tls, (ssl.SSLContext, type(None)), "an ssl.SSLContext, or None")
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._stopped = asyncio.Event()
@@ -303,8 +323,10 @@ class Server(ServerTopics):
             grace: Seconds that calls in flight get; 0 cancels them at once.
 
         Raises:
+            ConfigurationError: `grace` is no number of seconds >= 0; nothing was stopped.
             Exception: What the first `on_stop` hook that failed raised, after all have run.
         """
+        check_seconds("grace", grace)
         if self._loop is None or self._stopped is None or self._pid != os.getpid():
             return
         if self.draining:

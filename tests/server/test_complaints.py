@@ -131,3 +131,22 @@ async def test_client_logs_what_its_server_did_wrong(caplog: pytest.LogCaptureFi
             peer.send(b"HTTP/1.1 400 Bad Request")
             await settled(lambda: lines(caplog))
     assert "memory://broken" in lines(caplog)[0]
+
+
+@virtual_time
+async def test_refused_credentials_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Who guesses tokens is seen: from where, and why it was refused; never with the token."""
+
+    def nobody(credentials: Credentials) -> str:
+        raise framerpc.Unauthenticated("unknown token")
+
+    server = framerpc.Server(authenticate=nobody)
+    async with server.listen("memory://fort"):
+        for _ in range(MOST + 2):
+            async with framerpc.connect("memory://fort", token="guess") as client:
+                with pytest.raises(framerpc.Unauthenticated):
+                    await client.ready()
+        assert server.statistics()["refused_clients"] == MOST + 2
+    assert lines(caplog)[0].endswith(": refused credentials: unknown token")
+    assert lines(caplog)[-1].startswith("! 2 more like these (refused credentials)")
+    assert "guess" not in caplog.text
