@@ -1,4 +1,4 @@
-"""Calls per second beside a bare uvloop echo, in turn, in one run."""
+"""Calls per second beside a bare uvloop echo, in short turns, in one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 
-from benchmarks.processes import figure, running
+from benchmarks.processes import figures, running
 
 __all__ = ["TARGETS", "Row", "measure"]
 
@@ -32,7 +32,7 @@ class Row:
 
 
 def measure(rounds: int = 5, seconds: float = 1.0) -> list[Row]:
-    """Measure both sides in turn, so that a machine that changes its speed changes both."""
+    """Measure both sides in `rounds` pairs of processes, each for so many seconds."""
     rows: list[Row] = []
     for in_flight in TARGETS:
         pairs: list[tuple[float, float]] = []
@@ -54,7 +54,7 @@ def measure(rounds: int = 5, seconds: float = 1.0) -> list[Row]:
 
 
 def _pair(in_flight: int, seconds: float) -> tuple[float, float]:
-    """Measure both sides once, with new servers: how a process lies in memory is a matter of luck."""
+    """Measure both sides once, in new processes: how one lies in memory is a matter of luck."""
     with running("yardstick") as echo, running("framerpc") as server:
-        bare = figure("yardstick", echo, str(in_flight), str(seconds))
-        return bare, figure("framerpc", server, str(in_flight), str(seconds))
+        bare, ours = figures(echo, server, str(in_flight), str(seconds))
+        return bare, ours

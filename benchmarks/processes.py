@@ -1,8 +1,4 @@
-"""Server and client in processes of their own, bounded in time.
-
-A side is a module of this package with two coroutines, `server()` that prints where it listens
-and never returns, and `client(where, *arguments)` that returns a figure.
-"""
+"""Servers and a client in processes of their own, bounded in time: `benchmarks.side`."""
 
 from __future__ import annotations
 
@@ -15,20 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["figure", "running"]
+__all__ = ["figures", "running"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def _command(side: str, role: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.side", side, role, *arguments]
+def _command(role: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.side", role, *arguments]
 
 
 @contextlib.contextmanager
 def running(side: str) -> Generator[str]:
     """Run the server of a side while the block runs; yield where it listens."""
     process = subprocess.Popen(
-        _command(side, "server"), stdout=subprocess.PIPE, text=True, cwd=_ROOT
+        _command("server", side), stdout=subprocess.PIPE, text=True, cwd=_ROOT
     )
     try:
         assert process.stdout is not None
@@ -40,14 +36,14 @@ def running(side: str) -> Generator[str]:
         process.stdout.close()
 
 
-def figure(side: str, where: str, *arguments: str, timeout: float = 60.0) -> float:
-    """Run the client of a side once and return the figure that it prints."""
+def figures(*arguments: str, timeout: float = 60.0) -> list[float]:
+    """Run the client once and return the figures that it prints."""
     done = subprocess.run(
-        _command(side, "client", where, *arguments),
+        _command("client", *arguments),
         check=True,
         capture_output=True,
         text=True,
         timeout=timeout,
         cwd=_ROOT,
     )
-    return float(done.stdout)
+    return [float(each) for each in done.stdout.split()]

@@ -1,4 +1,4 @@
-"""One process of a benchmark: `python -m benchmarks.side SIDE server|client …`."""
+"""One process of a benchmark: `python -m benchmarks.side server SIDE`, or `… client …`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeAlias
 
 import framerpc
 from benchmarks import yardstick
 from framerpc.adapters.uvloop import run
 
+Call: TypeAlias = Callable[[], Awaitable[object]]
+
 PAYLOAD = b"x" * 32
+
+_TURN: Final = 0.05
+"""Seconds: some hundred calls, and far less than a busy neighbour on the machine stays."""
 
 
 @framerpc.service
@@ -25,8 +31,8 @@ class Echo:
         return payload
 
 
-async def _measure(call: Callable[[], Awaitable[object]], in_flight: int, seconds: float) -> float:
-    """Return calls per second with so many in flight."""
+async def _measure(call: Call, in_flight: int, seconds: float) -> tuple[int, float]:
+    """Return how many calls ended in about so many seconds with so many in flight, and in how many."""
     done = 0
 
     async def caller(until: float) -> None:
@@ -36,12 +42,32 @@ async def _measure(call: Callable[[], Awaitable[object]], in_flight: int, second
                 await call()
             done += 10
 
-    # Warm up: connections, codecs, caches.
-    await asyncio.gather(*(caller(time.perf_counter() + 0.2) for _ in range(in_flight)))
-    done = 0
     started = time.perf_counter()
     await asyncio.gather(*(caller(started + seconds) for _ in range(in_flight)))
-    return done / (time.perf_counter() - started)
+    return done, time.perf_counter() - started
+
+
+async def _in_turn(one: Call, other: Call, in_flight: int, seconds: float) -> tuple[float, float]:
+    """Return the calls per second of both, measured in short turns.
+
+    A machine that changes its speed from one moment to the next then changes it for both.
+    """
+    for call in (one, other):  # warm up: connections, codecs, caches
+        await _measure(call, in_flight, 0.2)
+    turns = [
+        (await _measure(one, in_flight, _TURN), await _measure(other, in_flight, _TURN))
+        for _ in range(round(seconds / _TURN))
+    ]
+    ones, others = zip(*turns, strict=True)
+    return _rate(ones), _rate(others)
+
+
+def _rate(turns: Iterable[tuple[int, float]]) -> float:
+    done, took = 0, 0.0
+    for calls, seconds in turns:
+        done += calls
+        took += seconds
+    return done / took
 
 
 async def _echo_server() -> None:
@@ -50,30 +76,31 @@ async def _echo_server() -> None:
     await asyncio.Event().wait()
 
 
-async def _echo_client(where: str, in_flight: str, seconds: str) -> float:
-    host, port = where.rsplit(":", 1)
-    loop = asyncio.get_running_loop()
-    transport, client = await loop.create_connection(yardstick.EchoClient, host, int(port))
-    try:
-        return await _measure(lambda: client.call(PAYLOAD), int(in_flight), float(seconds))
-    finally:
-        transport.close()
-
-
 async def _framerpc_server() -> None:
     async with framerpc.Server(Echo()).listen("tcp://127.0.0.1:0") as server:
         print(server.url, flush=True)
         await asyncio.Event().wait()
 
 
-async def _framerpc_client(where: str, in_flight: str, seconds: str) -> float:
-    async with framerpc.connect(where) as client:
-        stub = client.stub(Echo)
-        return await _measure(lambda: stub.echo(PAYLOAD), int(in_flight), float(seconds))
+async def _client(echo: str, server: str, in_flight: str, seconds: str) -> tuple[float, float]:
+    """Measure both servers; return the calls per second of the yardstick, and of framerpc."""
+    host, port = echo.rsplit(":", 1)
+    loop = asyncio.get_running_loop()
+    transport, bare = await loop.create_connection(yardstick.EchoClient, host, int(port))
+    try:
+        async with framerpc.connect(server) as client:
+            stub = client.stub(Echo)
+            return await _in_turn(
+                lambda: bare.call(PAYLOAD),
+                lambda: stub.echo(PAYLOAD),
+                int(in_flight),
+                float(seconds),
+            )
+    finally:
+        transport.close()
 
 
 _SERVERS = {"yardstick": _echo_server, "framerpc": _framerpc_server}
-_CLIENTS = {"yardstick": _echo_client, "framerpc": _framerpc_client}
 
 
 def _take_core(role: str) -> None:
@@ -88,9 +115,9 @@ def _take_core(role: str) -> None:
 
 
 if __name__ == "__main__":
-    side, role, *arguments = sys.argv[1:]
+    role, *arguments = sys.argv[1:]
     _take_core(role)
     if role == "server":
-        run(_SERVERS[side]())
+        run(_SERVERS[arguments[0]]())
     else:
-        print(run(_CLIENTS[side](*arguments)))
+        print(*run(_client(*arguments)))
