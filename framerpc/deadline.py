@@ -35,7 +35,7 @@ def to_wire(deadline: float | None, now: float) -> int | None:
     if deadline is None:
         return None
     # The nudge keeps 0.2 s at 200 ms when the subtraction yields 0.19999999999999996.
-    left = int((deadline - now) * 1000 + 1e-6)
-    if 0 <= left <= MAX_TIMEOUT_MS:
-        return left
+    left = (deadline - now) * 1000 + 1e-6
+    if 0 <= left < MAX_TIMEOUT_MS:
+        return int(left)
     return 0 if left < 0 else MAX_TIMEOUT_MS

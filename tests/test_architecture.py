@@ -64,6 +64,7 @@ PRIVATE: Final[dict[str, set[str]]] = {
     "sync": {
         "framerpc.adapters.uvloop.new_event_loop",  # the portal owns a loop
         "framerpc.client.options.UNCHANGED",  # a view may leave an option as it is
+        "framerpc.given.check_seconds",  # what is given to `serve` is told before it listens
         "framerpc.contract.service.spec_of",  # a blocking stub has the methods of the contract
     },
     "cli": {

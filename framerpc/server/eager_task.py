@@ -89,7 +89,7 @@ def start(
             try:
                 return task.result()
             finally:
-                del task  # an exception must not keep itself alive through this frame
+                del task, outer  # an exception must not keep itself alive through this frame
         result: _T = stop.value
         if getrefcount(task) == _NOBODY_ELSE and not task._callbacks and not task._cancel_requests:
             task._context = _NO_CONTEXT  # which may keep much alive
@@ -100,7 +100,7 @@ def start(
     except BaseException as exc:
         task._end(exc)
         task._log_traceback = False  # it is raised here
-        del task  # as above
+        del task, outer  # as above
         raise
     task._begin_to_wait(yielded)
     return task

@@ -188,7 +188,7 @@ class Peers:
                 identity = await identity
         except Unauthenticated as exc:
             reason = exc.detail or "unknown credentials"
-            complaint = f"{peer.address}: refused credentials: {reason}"
+            complaint = f"{peer.address}: refused credentials: {reason[:_LONGEST_REASON]!r}"
             self._server.counters.refused_clients += 1
             self._server.complaints.say("refused credentials", complaint)
             connection.close(CloseCode.UNAUTHENTICATED, reason)
@@ -330,6 +330,9 @@ class Peers:
 
 
 _STOPPING: Final = "the server is stopping"
+
+_LONGEST_REASON: Final = 200
+"""Characters of a refusal that are logged: it may hold what a stranger has written."""
 
 _GREETING_GRACE: Final = 0.5
 """Seconds for the greeting of those who have just connected, when a server stops."""

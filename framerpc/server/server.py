@@ -74,7 +74,8 @@ class Server(ServerTopics):
         keepalive: When to suspect a silent client.
         authenticate: Called once per connection, before anything else, with `Credentials`;
             returns the caller's identity (any object). Whatever it raises is a refusal; only
-            the text of `Unauthenticated` is told. May be `async`.
+            the text of `Unauthenticated` is told, and logged: keep the token out of it. May be
+            `async`.
         authorize: Called before every call with its `CallContext`; raises to refuse it, usually
             `PermissionDenied`. May be `async`.
         interceptors: Around every call; the first is the outermost. They run inside `authorize`.
@@ -382,7 +383,11 @@ class Server(ServerTopics):
             tls: As for `listen`.
             grace: Seconds that calls in flight get.
             ready: Called once the server listens.
+
+        Raises:
+            ConfigurationError: `grace` is no finite number of seconds >= 0; otherwise as `listen`.
         """
+        check_seconds("grace", grace)
         await self.start(*urls, tls=tls)
         await until_signalled(self, grace, ready)
 

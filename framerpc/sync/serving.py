@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from framerpc.given import check_seconds
 from framerpc.sync.portal import hold
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ def serve(
         grace: Seconds that calls in flight get when the block is left.
 
     Raises:
-        ConfigurationError: An address is impossible, or the server listens already.
+        ConfigurationError: An address is impossible, `grace` is no finite number of seconds >= 0, or
+            the server listens already.
         OSError: The system refuses an address.
     """
+    check_seconds("grace", grace)
     portal = hold()
     try:
         portal.run(server.start(*urls, tls=tls))

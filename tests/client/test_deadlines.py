@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -364,3 +365,11 @@ async def test_stream_whose_end_crosses_its_deadline_is_not_complete(last: list[
             with pytest.raises(DeadlineExceeded):
                 await item
             assert 1 <= now() <= 1 + LATEST
+
+
+@virtual_time
+@pytest.mark.parametrize("timeout", [1e12, 1e300, sys.float_info.max])
+async def test_a_timeout_of_ages_is_cut_to_what_can_be_said(timeout: float) -> None:
+    """The server's own limit holds anyway."""
+    async with pair(framerpc.Server(Work())) as client:
+        assert await client.with_options(timeout=timeout).stub(Work).echo("x") == "x"

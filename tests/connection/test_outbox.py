@@ -8,10 +8,12 @@ from typing import Any
 
 import msgpack
 import pytest
+import tenacity
 
 import framerpc
 from framerpc import Limits
 from framerpc.errors import Status
+from framerpc.protocol.kinds import PART_SIZE
 from framerpc.testing import Network, virtual_time
 from tests.services import Work, pair, soon
 from tests.survival.siege import besieged, request
@@ -169,3 +171,43 @@ async def test_items_wait_for_room() -> None:
         downloads = [download() for _ in range(4)]
         assert await asyncio.gather(*uploads, *downloads) == [3 * MIB] * 8
         assert MIB < most <= 2 * MIB
+
+
+@framerpc.service
+class Sizes:
+    @framerpc.method
+    async def size(self, value: bytes) -> int:
+        return len(value)
+
+
+async def test_a_long_body_waits_for_a_peer_that_does_not_read() -> None:
+    """On a real socket too: what the kernel does not take stays within the bounds, not in between."""
+    server = framerpc.Server(Sizes())
+    async with server.listen("tcp://127.0.0.1:0", grace=0), framerpc.connect(server.url) as client:
+        await client.ready()
+        (peer,) = server.peers.welcome
+        transport: Any = peer.connection._transport
+        transport.pause_reading()
+        call = asyncio.create_task(client.stub(Sizes).size(bytes(12 * MIB)))
+        outbox = outbox_of(client)
+        await soon(lambda: outbox.paused is not None)
+        assert outbox.queued < MIB
+        assert outbox.bulk > 12 * MIB
+        call.cancel()
+
+
+async def test_a_connection_that_is_cut_while_a_body_leaves_hurts_no_other() -> None:
+    """Nothing is written to a socket whose number the next connection has."""
+    server = framerpc.Server(Sizes())
+    async with (
+        server.listen("tcp://127.0.0.1:0"),
+        framerpc.connect(server.url, reconnect=tenacity.wait_none(), timeout=5) as client,
+    ):
+        await client.ready()
+        for _ in range(3):
+            call = asyncio.create_task(client.stub(Sizes).size(bytes(2 * PART_SIZE)))
+            await asyncio.sleep(0)
+            await client.drop_connections()  # its parts would leave in the next turn
+            with pytest.raises(framerpc.ConnectionLost):
+                await call
+            assert await client.stub(Sizes).size(b"abc") == 3

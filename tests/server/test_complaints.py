@@ -147,6 +147,6 @@ async def test_refused_credentials_are_logged_and_counted(caplog: pytest.LogCapt
                 with pytest.raises(framerpc.Unauthenticated):
                     await client.ready()
         assert server.statistics()["refused_clients"] == MOST + 2
-    assert lines(caplog)[0].endswith(": refused credentials: unknown token")
+    assert lines(caplog)[0].endswith(": refused credentials: 'unknown token'")
     assert lines(caplog)[-1].startswith("! 2 more like these (refused credentials)")
     assert "guess" not in caplog.text

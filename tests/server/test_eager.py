@@ -839,3 +839,28 @@ async def test_a_task_that_ended_at_once_serves_again_if_nobody_has_kept_it() ->
     kept = run(keep)
     assert id(kept) == first
     assert run(who) != first
+
+
+async def test_an_error_of_a_start_inside_a_task_is_freed_with_the_task(start: Start) -> None:
+    """Nothing that it passed through keeps it alive."""
+    loop = asyncio.get_running_loop()
+
+    class Mistake(Exception):
+        pass
+
+    async def work() -> None:
+        raise Mistake
+
+    async def around() -> None:
+        start(work(), loop=loop, context=copy_context())
+
+    task = asyncio.create_task(around())
+    await asyncio.wait([task])
+    error = weakref.ref(task.exception())
+    gc.disable()
+    try:
+        del task
+        await asyncio.sleep(0)
+        assert error() is None
+    finally:
+        gc.enable()

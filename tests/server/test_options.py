@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import framerpc
+import framerpc.sync
 from framerpc import ConfigurationError, TopicPolicy
 from framerpc.gateway import App
 
@@ -92,3 +93,31 @@ def test_a_gateway_needs_a_server() -> None:
     server: Any = framerpc.Server
     with pytest.raises(ConfigurationError, match=r"^server must be a framerpc\.Server"):
         App(server)
+
+
+async def test_serve_refuses_a_grace_that_is_no_time_before_it_listens() -> None:
+    """Found out when the signal comes, it would keep the server from stopping."""
+    server = framerpc.Server()
+    with pytest.raises(ConfigurationError, match=r"^grace must be"):
+        await server.serve("memory://grace", grace=float("inf"))
+    assert server.urls == []
+
+
+def test_a_blocking_serve_refuses_it_as_well() -> None:
+    """Before it listens."""
+    server = framerpc.Server()
+    serving = framerpc.sync.serve(server, "memory://grace", grace=-1)
+    with pytest.raises(ConfigurationError, match=r"^grace must be"), serving:
+        pass
+    assert server.urls == []
+
+
+def test_a_store_that_stands_for_another_is_taken_at_its_word() -> None:
+    """It may not have the other yet."""
+
+    class Proxy:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("not opened yet")
+
+    store: Any = Proxy()
+    framerpc.Server(store=store)

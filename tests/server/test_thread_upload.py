@@ -14,6 +14,7 @@ from framerpc.config import Limits
 from framerpc.errors import Cancelled, InvalidArgument, ResourceExhausted
 from framerpc.protocol.frames import Outcome
 from framerpc.server.thread_upload import blocking_iterator
+from tests.services import soon
 
 
 class Source:
@@ -187,6 +188,7 @@ async def test_the_receipt_tells_that_a_function_still_runs() -> None:
         call.cancel()
         assert await receipts.get() == Outcome.STILL_RUNNING
         service.leave.set()
+        await soon(lambda: not server.statistics()["calls_in_flight"])
 
 
 async def test_a_thread_too_many_is_refused_at_once() -> None:
