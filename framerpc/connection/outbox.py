@@ -227,8 +227,8 @@ class Outbox:
             body = self._bulk.popleft()
             chunk = body.view[body.position : body.position + PART_SIZE]
             body.position += len(chunk)
-            # Joining costs a copy. asyncio's `writelines` would not (from 3.12 on), but it has heeded
-            # no high-water mark up to 3.12.8 and 3.13.1, and it writes where `abort` has closed.
+            # Joining costs a copy. `writelines` of asyncio from 3.12 on would not, but up to 3.12.8 and
+            # 3.13.1 it heeds neither the high-water mark (CVE-2024-12254) nor that `abort` was called.
             self._transport.write(b"".join((part_header(body.call_id, len(chunk)), chunk)))
             if body.position < len(body.view):
                 self._bulk.append(body)
