@@ -175,9 +175,9 @@ def search(
         f"{_MESSAGE} JOIN word ON word.rowid = message.id"  # noqa: S608 - a constant
         " JOIN inside ON inside.room = message.room"
         " AND inside.account = (SELECT id FROM account WHERE name = ?)"
-        " WHERE word MATCH ? AND message.id < ? AND (?4 IS NULL OR message.room = ?4)"
-        " ORDER BY message.id DESC LIMIT ?5",
-        *(who, words, _BEYOND if before is None else before, room, limit + 1),
+        " WHERE word MATCH ? AND message.id < ? AND (? IS NULL OR message.room = ?)"
+        " ORDER BY message.id DESC LIMIT ?",
+        *(who, words, _BEYOND if before is None else before, room, room, limit + 1),
     )
     more = rows[limit - 1]["id"] if len(rows) > limit else None
     return Found([_message(transaction, row) for row in rows[:limit]], more)

@@ -227,10 +227,10 @@ def read(transaction: Transaction, who: str, room: int, number: int) -> None:
     """Note up to where somebody has read."""
     role_of(transaction, who, room)
     account = account_named(transaction, who)["id"]
+    reached = min(number, transaction.number("SELECT last FROM room WHERE id = ?", room))
     changed = transaction.run(
-        "UPDATE member SET revision = ?1, read = min(?2, (SELECT last FROM room WHERE id = ?3))"
-        " WHERE room = ?3 AND account = ?4 AND read < min(?2, (SELECT last FROM room WHERE id = ?3))",
-        *(transaction.revise(), number, room, account),
+        "UPDATE member SET revision = ?, read = ? WHERE room = ? AND account = ? AND read < ?",
+        *(transaction.revise(), reached, room, account, reached),
     )
     if changed:
         transaction.told.accounts.append((who, _place(transaction, room, who)))
@@ -246,9 +246,9 @@ def _put(transaction: Transaction, room: int, who: str, role: Role) -> None:
     # Whoever comes has read what was said before they came.
     transaction.run(
         "INSERT INTO member (room, account, role, read, since, revision)"
-        " VALUES (?1, ?2, ?3, (SELECT last FROM room WHERE id = ?1), ?4, ?5)"
-        " ON CONFLICT DO UPDATE SET role = ?3, revision = ?5",
-        *(room, account, role, transaction.now, transaction.revise()),
+        " VALUES (?, ?, ?, (SELECT last FROM room WHERE id = ?), ?, ?)"
+        " ON CONFLICT DO UPDATE SET role = excluded.role, revision = excluded.revision",
+        *(room, account, role, room, transaction.now, transaction.revise()),
     )
     transaction.run("UPDATE room SET revision = ? WHERE id = ?", transaction.revise(), room)
     _tell(transaction, room, who)
