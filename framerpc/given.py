@@ -1,6 +1,6 @@
 """What a user has given, checked where it was given: an option of the wrong kind names itself.
 
-It knows kinds, not values: what a number may be is said by the options that hold it.
+It knows kinds, and what a time is; what else a number may be is said by the options that hold it.
 """
 
 from __future__ import annotations

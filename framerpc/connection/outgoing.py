@@ -129,7 +129,8 @@ class OutgoingCalls:
     ) -> OutgoingCall | None:
         """Send a request that has one answer, the call's `future`, and nothing special about it.
 
-        Nearly all calls are like that: no context is made for them, and no other function asked.
+        Nearly all calls are like that: no context is made for them, and `Connection.may_call` is
+        written out here.
 
         Args:
             method: Name of a method that was declared.

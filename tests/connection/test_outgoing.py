@@ -12,8 +12,8 @@ from framerpc.connection.outbox import Outbox
 from framerpc.connection.outgoing import OutgoingCalls
 from framerpc.connection.streams import StreamEnds
 from framerpc.protocol.frames import Request, decode
+from framerpc.protocol.handshake import Announced
 from framerpc.protocol.states import ConnectionState, Role
-from framerpc.protocol.wire import Wire
 from framerpc.testing import virtual_time
 from tests.protocol.vectors import ready
 
@@ -92,10 +92,7 @@ async def test_what_leaves_at_once_fits_the_shortest_frame_with_the_longest_name
     assert len(side.transport.written) - 4 <= 65_600
 
 
-def wire_of(limits: Limits) -> Wire:
-    return ready(Role.CLIENT, limits)
-
-
 def test_what_is_short_is_bounded_by_both_sides() -> None:
     """Whoever takes less than a frame decides."""
-    assert wire_of(Limits(max_message=1000)).short == 1000
+    assert ready(Role.CLIENT, Limits(max_message=1000)).short == 1000
+    assert ready(Role.CLIENT, peer=Announced(message=500)).short == 500
