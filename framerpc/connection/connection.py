@@ -25,7 +25,7 @@ from framerpc.connection.answering import Answering
 from framerpc.connection.causes import why_ended
 from framerpc.connection.evidence import Witness
 from framerpc.connection.keepalive import KeepaliveTimer
-from framerpc.connection.liveness import BEHIND_GOAWAY, Liveness, Load
+from framerpc.connection.liveness import Liveness, Load
 from framerpc.connection.outbox import Outbox
 from framerpc.connection.outgoing import OutgoingCalls
 from framerpc.connection.routing import Routing
@@ -45,7 +45,6 @@ from framerpc.protocol.frames import (
     Goaway,
     Hello,
     Item,
-    Kind,
     Notify,
     Ping,
     Pong,
@@ -53,7 +52,6 @@ from framerpc.protocol.frames import (
     Request,
     Response,
     Welcome,
-    encode,
 )
 from framerpc.protocol.handshake import MINIMUM_EARLY
 from framerpc.protocol.states import ConnectionState, Role
@@ -72,9 +70,6 @@ _logger = logging.getLogger("framerpc.connection")
 
 _EVENTS_PER_TURN: Final = 256
 """Events handled before other connections get their turn: about a millisecond of work."""
-
-_CLOSE_TIMEOUT: Final = 5.0
-"""Seconds for the last bytes of a closing connection, before it is cut."""
 
 
 class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
@@ -101,16 +96,12 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
     __slots__ = (
         "_acceptor",
         "_backlog",
-        "_cause",
-        "_cut",
         "_early",
-        "_ended",
         "_greeting",
         "_keepalive",
         "_limits",
         "_loop",
         "_scratch",
-        "_settled",
         "_small_scratch",
         "_target",
         "_transport",
@@ -398,70 +389,12 @@ class Connection(Answering, Liveness, Routing, asyncio.BufferedProtocol):
         while self.calls.alive:
             await self.turns.wait()
 
-    # ------------------------------------------------------------------ ending
-
-    def goaway(self, reason: str, grace: float, spread: float, settled: Callable[[], None]) -> None:
-        """Ask the peer for no new calls; those in flight get `grace` seconds.
-
-        Peers that are told the same should come back within `spread` seconds. `settled` is called
-        once no call can follow: the peer has read it, and has answered the PING behind it.
-        """
-        if self.wire.state in {ConnectionState.READY, ConnectionState.DRAINING}:
-            self._settled = settled
-            self.outbox.send(self.wire.goaway(reason, grace, spread))
-            self.outbox.send(encode(Kind.PING.value, BEHIND_GOAWAY, None))
-
-    def _settle(self) -> None:
-        settled, self._settled = self._settled, None
-        if settled is not None:
-            settled()
-
-    def close(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
-        """End the connection: say why, write what is queued `within` seconds. Idempotent."""
-        if self.wire.state is not ConnectionState.CLOSED:
-            self._cause = self._cause or (reason, "maybe")
-            self._send_close(code, reason, within)
-
-    def abort(self, cause: str) -> None:
-        """End the connection at once; nothing more is written. Idempotent."""
-        self.wire.state = ConnectionState.CLOSED
-        self._ended = True
-        self._cause = self._cause or (cause, "maybe")
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _send_close(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
-        frame = self.wire.close(code, reason)
-        if frame is not None:
-            self.outbox.send(frame)
-        self._end(within)
-
-    def _end(self, within: float = _CLOSE_TIMEOUT) -> None:
-        """Write what is queued, then close; a peer that does not read cannot hold us up."""
-        self._ended = True
-        self.outbox.uncork()
-        transport = self._transport
-        if transport is not None and self._cut is None:
-            transport.close()
-            # TLS says goodbye, too, and its transport does not tell what is still to be written.
-            self._cut = self._loop.call_later(within, transport.abort)
-
-    def _give_up(self, code: CloseCode, reason: str, within: float = _CLOSE_TIMEOUT) -> None:
-        """Close on a peer that misbehaves without breaking the grammar."""
-        if self._ended:
-            return
-        self._acceptor.complain(self, reason)
-        self._cause = self._cause or (reason, "maybe")
-        self._send_close(code, reason, within)
+    # -------------------------------------------------------------- the outbox
 
     def _room(self) -> None:
         """A long body has left: others that wait may be next."""
         self.streams.writable()
         self.turns.all()
-
-    def _overflow(self) -> None:
-        limit = self._limits.max_outbox
-        self._give_up(CloseCode.SLOW, f"more than {limit} bytes wait for a peer that does not read")
 
 
 _EARLY_OVERHEAD: Final = 512

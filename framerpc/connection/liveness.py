@@ -9,28 +9,22 @@ Spec: protocol.md, "Liveness".
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from framerpc.connection.ending import BEHIND_GOAWAY, Ending
 from framerpc.connection.sockets import tune
 from framerpc.errors import CloseCode
 from framerpc.protocol.frames import Kind, Ping, Pong, encode
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
     from framerpc.connection.evidence import Witness
     from framerpc.connection.keepalive import KeepaliveTimer
-    from framerpc.connection.outbox import Outbox
     from framerpc.protocol.handshake import Greeting, Reply
-    from framerpc.protocol.wire import Wire
 
-__all__ = ["BEHIND_GOAWAY", "SILENT_CLOSE", "Liveness", "Load"]
+__all__ = ["SILENT_CLOSE", "Liveness", "Load"]
 
 _logger: Final = logging.getLogger("framerpc.connection")
 
-BEHIND_GOAWAY: Final = 1
-"""Nonce of the PING that follows a GOAWAY; those of the keepalive have 0."""
 
 SILENT_CLOSE: Final = 0.5
 """Seconds for the last bytes to a peer that has been given up: it is not expected to read them,
@@ -57,21 +51,14 @@ class Load(NamedTuple):
         return {name: value for name, value in told.items() if value is not None}
 
 
-class Liveness:
+class Liveness(Ending):
     """The part of a `Connection` that asks a silent peer, and answers one that asks."""
 
     __slots__ = ("load",)
 
     endpoint: str
-    outbox: Outbox
-    wire: Wire
     load: Load
-    _give_up: Callable[..., None]  # the Connection's own
-    _ended: bool
-    _acceptor: Any  # an Acceptor; it is handed the whole Connection
     _keepalive: KeepaliveTimer
-    _settle: Callable[[], None]  # the Connection's own
-    _transport: asyncio.Transport | None
     _witness: Witness
 
     @property
