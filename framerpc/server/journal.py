@@ -159,7 +159,8 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is left, and close the store."""
-        if self._writer is not None:
+        # What hears that a write is done may ask for another: an answer that has to make room.
+        while self._writer is not None and not self._writer.done():
             await asyncio.wait([self._writer])
         self._closed = True
         await self._store.close()

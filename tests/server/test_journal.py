@@ -12,7 +12,7 @@ import pytest
 import framerpc
 from framerpc import Limits
 from framerpc.errors import Status
-from framerpc.server.journal import owner_of
+from framerpc.server.journal import Journal, owner_of
 from framerpc.testing import virtual_time
 from tests.server.numbered import Ledger, caller, serving
 from tests.services import soon
@@ -231,3 +231,16 @@ def test_owners_are_told_apart_by_type_and_value() -> None:
     named: list[Any] = [None, "ada", b"ada", User("ada", Role.ADMIN), User("eve", Role.ADMIN)]
     assert len({owner_of(each) for each in named}) == len(named)
     assert owner_of(object()) is None
+
+
+@virtual_time
+async def test_closing_writes_what_the_last_write_has_led_to() -> None:
+    """Nothing is written behind it, where another server may have the store."""
+    shelf = Shelf(0.1)
+    journal = Journal(shelf)
+    await journal.load()
+    first = journal._put(b"first", b"1")
+    first.add_done_callback(lambda _: journal._put(b"second", b"2"))
+    await journal.close()
+    assert shelf.records == {b"first": b"1", b"second": b"2"}
+    assert not shelf.open
